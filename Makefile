@@ -1,0 +1,95 @@
+# Needs Python 3.11 or newer, git and make. Everything else is installed into .venv, in the exact versions of
+# constraints.txt, the first time that a command needs it, and again when pyproject.toml or constraints.txt changes.
+#
+#   make PYTHON=python3.12 …   another interpreter
+#   make VENV=/tmp/venv …      another environment
+#   make test ARGS="-k stack"  arguments for pytest, or for the benchmarks (ARGS=--quick)
+
+PYTHON ?= python3 python3.13 python3.12 python3.11 python3.14 python
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
+INSTALL := $(PIP) install --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL: # two installations into one environment would break each other
+.PHONY: help tune test lint format docs examples bench package clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+tune: $(VENV)/.core ## find the learning rate of a real network on MNIST; the page is out/mnist.html
+	@mkdir -p out
+	$(BIN)/stepsize tune mnist --report out/mnist.html $(ARGS)
+
+test: $(VENV)/.dev ## run every test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## ruff, mypy --strict, and the contracts between the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.docs ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+examples: $(VENV)/.core ## run every example; what they write goes to out/
+	@mkdir -p out
+	@set -e; for example in examples/*.py; do echo "== $$example"; (cd out && $(abspath $(BIN))/python ../$$example); done
+
+bench: $(VENV)/.dev ## measure the engine against its rivals; the tables go to benchmarks/
+	$(BIN)/python -m benchmarks.engine $(ARGS)
+
+package: $(VENV)/.package ## build the wheel and the sdist, and check the wheel by itself
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+
+clean: ## remove everything that these commands made
+	rm -rf $(VENV) build dist out site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests benchmarks examples docs -name __pycache__ -prune -exec rm -rf {} +
+
+# One stamp for each set of packages: younger than the two files means nothing to do.
+
+$(VENV)/.made:
+	@python=; for name in $(PYTHON); do \
+	  if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "stepsize needs Python 3.11 or newer; tried: $(PYTHON)." >&2; \
+	  echo "Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$($$python --version)"; \
+	if ! $$python -m venv $(VENV); then \
+	  echo "$$python cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; \
+	  exit 1; \
+	fi
+	@$(INSTALL) --upgrade pip # dependency groups came with pip 25.1
+	@touch $@
+
+$(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/.made
+	@echo "Installing stepsize into $(VENV), once (some minutes)"
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.core
+	@echo "Installing the test and lint tools into $(VENV), once"
+	@$(INSTALL) --group dev
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/.core
+	@echo "Installing the documentation tools into $(VENV), once"
+	@$(INSTALL) --group docs
+	@touch $@
+
+$(VENV)/.package: pyproject.toml constraints.txt | $(VENV)/.made
+	@echo "Installing the packaging tools into $(VENV), once"
+	@$(INSTALL) --group package
+	@touch $@
