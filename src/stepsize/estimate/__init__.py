@@ -1,0 +1,31 @@
+"""Pure mathematics on arrays: smoothing, suggestion rules, fits over rates. No torch."""
+
+from stepsize.estimate.basin import Basin, basin, loss_at, minimising_rate, unimodal
+from stepsize.estimate.horizon import horizon_trend
+from stepsize.estimate.rules import RULES, suggest
+from stepsize.estimate.seeds import RateEffect, minimising_rate_interval, rate_effect
+from stepsize.estimate.shape import Shape, read_shape
+from stepsize.estimate.smoothing import centred_average, debiased_average, finite_length, mean_over_seeds
+from stepsize.estimate.suggestion import Suggestion, SuggestionStatus
+
+__all__ = [
+    "RULES",
+    "Basin",
+    "RateEffect",
+    "Shape",
+    "Suggestion",
+    "SuggestionStatus",
+    "basin",
+    "centred_average",
+    "debiased_average",
+    "finite_length",
+    "horizon_trend",
+    "loss_at",
+    "mean_over_seeds",
+    "minimising_rate",
+    "minimising_rate_interval",
+    "rate_effect",
+    "read_shape",
+    "suggest",
+    "unimodal",
+]
