@@ -1,0 +1,1 @@
+"""Speed, as ratios against named rivals measured in the same run."""
