@@ -56,8 +56,8 @@ def circumstances(command: str) -> str:
         [
             f"- date: {dt.datetime.now(dt.UTC):%Y-%m-%d}",
             f"- command: `{command}`",
-            f"- processor: {_processor()}, {os.cpu_count()} cores; "
-            f"torch uses {torch.get_num_threads()} threads",
+            f"- processor: {_processor()}, {os.cpu_count()} cores",
+            f"- threads used by torch: {torch.get_num_threads()}",
             f"- Python {platform.python_version()}, torch {torch.__version__}, NumPy {np.__version__}",
         ]
     )

@@ -78,7 +78,10 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = stepsize.find_rl
 
 
-@pytest.mark.parametrize("package", ["stepsize", "stepsize.schedules", "stepsize.estimate", "stepsize.cli"])
+@pytest.mark.parametrize(
+    "package",
+    ["stepsize", "stepsize.schedules", "stepsize.estimate", "stepsize.datasets", "stepsize.cli"],
+)
 def test_importing_is_light(package: str) -> None:
     script = f"import sys, {package}; print(*(sys.modules.keys() & {{'torch', 'matplotlib.pyplot'}}))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
