@@ -1,0 +1,50 @@
+"""The learning rate as a pure function of the update.
+
+`Schedule` is the one type; the functions named after shapes make it, `|` and `*` combine it, a `Run`
+binds it: `(warmup("2%") | cosine(floor=0.01)).at(0.1).values(Run(steps=1000))`.
+"""
+
+from stepsize.schedules.annealing import cosine, inverse_sqrt, linear, noam, piecewise, plateau, power, rex
+from stepsize.schedules.classic import exp, fixed, inv, multistep, poly, sigmoid, step
+from stepsize.schedules.cycles import dip, exp_range, one_cycle, triangular, triangular2, warm_restarts
+from stepsize.schedules.parse import ParseError
+from stepsize.schedules.phases import decay, hold, warmup, wsd
+from stepsize.schedules.policy import COMPOSITIONS, SHAPES
+from stepsize.schedules.schedule import Bound, HorizonError, Schedule
+from stepsize.schedules.units import Length, Run
+
+__all__ = [
+    "COMPOSITIONS",
+    "SHAPES",
+    "Bound",
+    "HorizonError",
+    "Length",
+    "ParseError",
+    "Run",
+    "Schedule",
+    "cosine",
+    "decay",
+    "dip",
+    "exp",
+    "exp_range",
+    "fixed",
+    "hold",
+    "inv",
+    "inverse_sqrt",
+    "linear",
+    "multistep",
+    "noam",
+    "one_cycle",
+    "piecewise",
+    "plateau",
+    "poly",
+    "power",
+    "rex",
+    "sigmoid",
+    "step",
+    "triangular",
+    "triangular2",
+    "warm_restarts",
+    "warmup",
+    "wsd",
+]

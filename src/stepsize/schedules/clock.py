@@ -1,0 +1,49 @@
+"""The time that a schedule's shape sees."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from stepsize.schedules.units import Length, LengthLike, Run
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Updates since the phase began, and how long the phase is.
+
+    `t` (n,) lies in [0, T]: t = 0 is the first update of the phase, t = T the point where it is over.
+    `T` is infinite for the endless extension of a schedule that needs no horizon. `run` is what
+    percentages, epochs, samples and tokens refer to. `sized` says that a sequence has fixed `T`.
+    """
+
+    t: Array
+    T: float
+    run: Run | None
+    sized: bool = False
+
+    @property
+    def z(self) -> Array:
+        """The share of the phase that has passed, t / T, in [0, 1]."""
+        if math.isinf(self.T):
+            raise ValueError("this schedule ends, so it needs a run: resolve(Run(steps=...))")
+        return self.t / self.T
+
+    def updates(self, length: LengthLike) -> float:
+        """A length in updates; raises `ValueError` when it comes to none."""
+        length = Length.of(length)
+        if self.run is None:
+            if length.unit != "steps":
+                raise ValueError(f"'{length}' needs a run to refer to: resolve(Run(steps=...))")
+            return length.amount
+        return float(self.run.updates(length))
+
+    def phase(self, start: float, stop: float) -> Clock:
+        """The clock of the phase [start, stop), for the times of this one that fall into it."""
+        return Clock(np.clip(self.t - start, 0.0, stop - start), stop - start, self.run, sized=True)

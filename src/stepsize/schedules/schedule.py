@@ -1,0 +1,330 @@
+"""What every schedule can do, whatever it is made of."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from stepsize.schedules.clock import Array, Clock
+from stepsize.schedules.units import LengthLike, Run
+
+if TYPE_CHECKING:
+    import os
+
+    from matplotlib.axes import Axes
+    from torch.optim import Optimizer
+
+    from stepsize.schedules.check import Report
+    from stepsize.schedules.convert import Library
+    from stepsize.schedules.diff import Difference
+    from stepsize.schedules.growth import GrowthPlan
+    from stepsize.schedules.robbins_monro import Tail, Verdict
+    from stepsize.schedules.torch_scheduler import StepsizeScheduler
+
+Batch = TypeVar("Batch")
+
+
+class HorizonError(ValueError):
+    """A schedule that was made for another number of updates than the run has."""
+
+
+class Schedule(ABC):
+    """The learning rate as a pure function of the update.
+
+    Immutable, hashable, comparable and picklable. `a | b` puts phases one after another, `lr * s`
+    scales, `a * b` multiplies two on the same clock, `clip`, `over` and `along` do what they say.
+    `repr` is the constructor call, and `Schedule.parse(str(s)) == s`.
+
+    A schedule knows no run. `resolve(run)` binds it to one and returns a function of the update
+    t = 0, 1, …: f(0) is the rate of the first update, and for t ≥ T the value f(T) holds.
+    """
+
+    __slots__ = ()
+
+    # -- what a kind of schedule defines ---------------------------------------------------------
+    @property
+    @abstractmethod
+    def peak(self) -> float:
+        """The rate that its shape is scaled by: the highest one, unless the run ends before it."""
+
+    @abstractmethod
+    def _evaluate(self, clock: Clock) -> Array:
+        """The rates at `clock.t`."""
+
+    @abstractmethod
+    def _scaled(self, factor: float) -> Schedule:
+        """The same schedule with all rates multiplied."""
+
+    @abstractmethod
+    def _extent(self, run: Run | None) -> Fraction | None:
+        """The updates that it asks for; None when it fills whatever it is given."""
+
+    @abstractmethod
+    def _tail(self) -> Tail | None:
+        """How the endless extension falls; None when the schedule ends by design."""
+
+    @abstractmethod
+    def _document(self) -> dict[str, Any]:
+        """The JSON form."""
+
+    # -- algebra ---------------------------------------------------------------------------------
+    def __or__(self, after: Schedule) -> Schedule:
+        from stepsize.schedules.algebra import sequence
+
+        return sequence(self, after) if isinstance(after, Schedule) else NotImplemented
+
+    def __mul__(self, factor: Schedule | float) -> Schedule:
+        from stepsize.schedules.algebra import product
+
+        if isinstance(factor, Schedule):
+            return product(self, factor)
+        if isinstance(factor, bool) or not isinstance(factor, numbers.Real):
+            return NotImplemented
+        value = float(factor)
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"a schedule is scaled by a positive, finite factor, but got {value}")
+        return self._scaled(value)
+
+    __rmul__ = __mul__
+    # NumPy would otherwise spread `np.float64(0.1) * s` over an object array.
+    __array_ufunc__ = None
+
+    def __truediv__(self, divisor: float) -> Schedule:
+        if isinstance(divisor, bool) or not isinstance(divisor, numbers.Real):
+            return NotImplemented
+        if not (math.isfinite(divisor) and divisor > 0):
+            raise ValueError(f"a schedule is divided by a positive, finite number, but got {divisor}")
+        return self._scaled(1 / float(divisor))
+
+    def at(self, peak: float) -> Schedule:
+        """The same shape with this peak rate."""
+        return self * (peak / self.peak)
+
+    def clip(self, low: float = 0.0, high: float = math.inf) -> Schedule:
+        """The schedule kept within [low, high], in absolute rates."""
+        from stepsize.schedules.algebra import clipped
+
+        return clipped(self, low, high)
+
+    def over(self, length: LengthLike) -> Schedule:
+        """The schedule fitted to `length` of the run, as one phase: `cosine().over("50%") | hold()`."""
+        from stepsize.schedules.algebra import lasting
+
+        return lasting(self, length)
+
+    def along(self, **controls: Schedule) -> Schedule:
+        """Other hyperparameters on the same clock: `s.along(momentum=0.95 * dip(low=0.9))`.
+
+        Scaling the result scales the rate only.
+        """
+        from stepsize.schedules.algebra import joint
+
+        return joint(self, controls)
+
+    @property
+    def rate(self) -> Schedule:
+        """The schedule of the learning rate alone, without what `along` added."""
+        return self
+
+    # -- use -------------------------------------------------------------------------------------
+    def resolve(self, run: Run | int | None = None) -> Bound:
+        """Bind to a run (or a number of updates) and get the function of the update.
+
+        Without a run, the endless extension of a schedule that needs none (fixed, step, exp, inv, …).
+        Raises `HorizonError` when the schedule's own length is not the run's, `ValueError` when a
+        length is in a unit that the run does not know or comes to less than one update.
+        """
+        if run is not None and not isinstance(run, Run):
+            run = Run(steps=run)
+        bound = Bound(self, run)
+        bound.validate()
+        return bound
+
+    def values(self, run: Run | int) -> Array:
+        """The rate of every update of a run, shape (T,), float64."""
+        return self.resolve(run).values()
+
+    def controls(self, run: Run | int) -> dict[str, Array]:
+        """What `along` put on the same clock, by name, each (T,) float64."""
+        return {}
+
+    def momentum_values(self, run: Run | int) -> Array | None:
+        """The momentum of every update, shape (T,), or None when it does not change."""
+        return self.controls(run).get("momentum")
+
+    # -- text ------------------------------------------------------------------------------------
+    @staticmethod
+    def parse(text: str) -> Schedule:
+        """Read the text form, `"0.1 * (warmup('2%') | cosine(floor=0.01))"`.
+
+        A bare name is the shape with its defaults, so `"cosine"` is `cosine()`. Raises `ValueError`
+        with a caret under the place; an unknown name gets the nearest known one.
+        """
+        from stepsize.schedules.parse import parse
+
+        return parse(text)
+
+    def to_json(self) -> str:
+        """The schedule as one line of JSON."""
+        from stepsize.schedules.document import to_json
+
+        return to_json(self)
+
+    @staticmethod
+    def from_json(text: str | bytes) -> Schedule:
+        """Read what `to_json` wrote; raises `ValueError` for anything else."""
+        from stepsize.schedules.document import from_json
+
+        return from_json(text)
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    # -- study -----------------------------------------------------------------------------------
+    def check(self, run: Run | int) -> Report:
+        """Jumps, an unreached peak, a zero first rate and other traps; see `stepsize.schedules.check`."""
+        from stepsize.schedules.check import check
+
+        return check(self, run)
+
+    def robbins_monro(self) -> Verdict:
+        """Whether Σ η = ∞ and Σ η² < ∞ hold for the endless extension, with the reason."""
+        from stepsize.schedules.robbins_monro import verdict
+
+        return verdict(self)
+
+    def diff(self, other: Schedule, run: Run | int) -> Difference:
+        """Where and by how much two schedules differ over a run."""
+        from stepsize.schedules.diff import diff
+
+        return diff(self, other, run)
+
+    def plot(self, run: Run | int = 1000, *, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the rate over the run; see `stepsize.schedules.plot` for several on one axis."""
+        from stepsize.schedules.plot import plot
+
+        return plot({str(self): self}, run, ax=ax, **options)
+
+    # -- train -----------------------------------------------------------------------------------
+    def drive(
+        self, optimizer: Optimizer, batches: Iterable[Batch], *, run: Run | int, start: int = 0
+    ) -> Iterator[tuple[int, Batch]]:
+        """`for step, batch in schedule.drive(optimizer, loader, run=...)`: the rate is set before each update."""
+        from stepsize.schedules.drive import drive
+
+        return drive(self, optimizer, batches, run=run, start=start)
+
+    def as_torch(self, optimizer: Optimizer, run: Run | int, *, start: int = 0) -> StepsizeScheduler:
+        """A `torch.optim.lr_scheduler.LRScheduler` whose whole state is one integer."""
+        from stepsize.schedules.torch_scheduler import StepsizeScheduler
+
+        return StepsizeScheduler(optimizer, self, run, start=start)
+
+    def as_batch_growth(
+        self,
+        run: Run,
+        *,
+        rule: Literal["sgd", "seesaw"] = "sgd",
+        max_batch: int | None = None,
+        critical_batch: float | None = None,
+    ) -> GrowthPlan:
+        """The plan that grows the batch where this schedule would lower the rate."""
+        from stepsize.schedules.growth import grow
+
+        return grow(self, run, rule=rule, max_batch=max_batch, critical_batch=critical_batch)
+
+    # -- other libraries -------------------------------------------------------------------------
+    def to(self, library: Library, run: Run | int | None = None, **options: Any) -> Any:
+        """The same schedule as an object of another library; see `stepsize.schedules.convert`."""
+        from stepsize.schedules.convert import to
+
+        return to(self, library, run, **options)
+
+    def code(self, library: Library, run: Run | int | None = None) -> str:
+        """The source text that builds the same schedule in another library."""
+        from stepsize.schedules.convert import code
+
+        return code(self, library, run)
+
+    @staticmethod
+    def from_(theirs: Any, **options: Any) -> Schedule:
+        """Read another library's schedule; see `stepsize.schedules.convert`."""
+        from stepsize.schedules.convert import from_
+
+        return from_(theirs, **options)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A schedule on a run: the rate as a function of the update alone.
+
+    Call it with an update (any integer or float ≥ 0, NumPy's too) for a float, or with an array of any
+    shape for float64 of that shape. Scalar and array calls agree bit for bit. From `steps` on, the
+    value at `steps` holds. Raises `ValueError` for negative or NaN updates.
+    """
+
+    schedule: Schedule
+    run: Run | None
+
+    @property
+    def steps(self) -> float:
+        """T, the length of the run in updates; infinite without a run."""
+        return math.inf if self.run is None else self.run.steps
+
+    def validate(self) -> None:
+        """Raise `HorizonError` or `ValueError` unless the schedule fits the run."""
+        extent = self.schedule._extent(self.run)
+        if extent is not None and self.run is not None and round_half_up(extent) != self.run.steps:
+            raise HorizonError(
+                f"{self.schedule} lasts {float(extent):g} updates, but the run has {self.run.steps}: "
+                f"give its lengths in % to fit any run"
+                + (", or append `| hold()` to keep its last rate" if extent < self.run.steps else "")
+            )
+        self._at(np.zeros(1))
+
+    @overload
+    def __call__(self, t: float | np.integer[Any] | np.floating[Any]) -> float: ...
+    @overload
+    def __call__(self, t: npt.NDArray[Any] | list[int] | range) -> Array: ...
+    def __call__(self, t: Any) -> Any:
+        if isinstance(t, int) and not isinstance(t, bool) and 0 <= t:
+            t = min(t, 2**53) if math.isinf(self.steps) else min(t, int(self.steps))
+            return float(_block(self, t // _BLOCK)[t % _BLOCK])
+        times = np.asarray(t, dtype=np.float64)
+        if np.isnan(times).any() or (times < 0).any():
+            raise ValueError(f"an update is numbered from 0, but got {t!r}")
+        values = self._at(np.ascontiguousarray(times).reshape(-1)).reshape(times.shape)
+        return float(values) if values.ndim == 0 else values
+
+    def _at(self, times: Array) -> Array:
+        clock = Clock(np.minimum(times, self.steps), self.steps, self.run)
+        return self.schedule._evaluate(clock)
+
+    def values(self) -> Array:
+        """The rate of every update, shape (T,); raises `ValueError` without a run."""
+        if self.run is None:
+            raise ValueError("values() needs a run: resolve(Run(steps=...)), or call with the updates you want")
+        return self._at(np.arange(self.run.steps, dtype=np.float64))
+
+
+_BLOCK = 1024
+"""Updates that a call with one integer evaluates at once: training asks for them one after another."""
+
+
+@lru_cache(maxsize=64)
+def _block(bound: Bound, index: int) -> Array:
+    return bound._at(np.arange(index * _BLOCK, (index + 1) * _BLOCK, dtype=np.float64))
+
+
+def round_half_up(updates: Fraction) -> int:
+    """The update at which a phase boundary falls."""
+    return math.floor(updates + Fraction(1, 2))
