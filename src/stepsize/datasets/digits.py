@@ -23,7 +23,7 @@ SHA256 = {
 
 EVERY = 12
 """One image in twelve is held out, 5,000 of 60,000 as in the textbook: from dozen g, counted from 0, the one
-at place g mod 12. Neither the last 5,000 nor every twelfth would be a fair sample: the file's even places hold
+at place g mod 12. Neither the last 5,000 nor every twelfth is a fair sample: the file's even places hold
 the harder digits (a nearest-mean classifier errs on 23% of them, and on 15% of the odd ones), and its end
 the easier ones (14%). On this choice it errs on 19.0%, on the rest on 19.2%."""
 
