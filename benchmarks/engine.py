@@ -46,8 +46,8 @@ of the median. The net is the reference net, 784-64-16-10 with cross-entropy and
 """
 
 
-def engine(x: Tensor, y: Tensor, *, batch_size: int, members: int, updates: int) -> None:
-    """Train all members with `stepsize.train`, evaluating nothing."""
+def engine(x: Tensor, y: Tensor, *, batch_size: int, members: int, updates: int) -> Callable[[], object]:
+    """A call that trains all members as one stack, evaluating nothing."""
     task = ss.Task(
         model=reference_net,
         loss=ss.supervised(nn.CrossEntropyLoss()),
@@ -57,8 +57,8 @@ def engine(x: Tensor, y: Tensor, *, batch_size: int, members: int, updates: int)
         batch_size=batch_size,
         steps=updates,
     )
-    rates = np.full((members, updates), LR)
-    ss.train(task, [ss.Member(lr=LR, seed=0)] * members, rates)
+    stack = [ss.Member(lr=LR, seed=0)] * members
+    return lambda: ss.train(task, stack, np.full(updates, LR), engine="stack")
 
 
 def contest(
@@ -81,7 +81,7 @@ def contest(
             "plain": (lambda: plain_loop(x, y, batch_size=batch_size, updates=updates), updates),
             "loader": (lambda: loader_loop(x, y, batch_size=batch_size, updates=updates), updates),
             "stepsize": (
-                lambda: engine(x, y, batch_size=batch_size, members=members, updates=updates),
+                engine(x, y, batch_size=batch_size, members=members, updates=updates),
                 members * updates,
             ),
             **{name: (repeated(call), members * rounds) for name, call in arrangements.items()},
