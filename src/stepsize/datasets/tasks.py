@@ -29,7 +29,9 @@ def textbook_net() -> nn.Module:
     return net
 
 
-def mnist_task(*, batch_size: int = 128, epochs: float = 10, seed: int = 0, device: str | None = None) -> Task:
+def mnist_task(
+    *, batch_size: int = 128, epochs: float = 10, seed: int = 0, device: str | None = None
+) -> Task:
     """The reference task: the textbook's net on MNIST with plain SGD, 55,000 images, 5,000 held out.
 
     One epoch at batch 128 is 430 updates, the last batch partial.
@@ -64,7 +66,9 @@ def small_cnn() -> nn.Module:
     )
 
 
-def mnist_cnn_task(*, batch_size: int = 64, steps: int = 300, seed: int = 0, device: str | None = None) -> Task:
+def mnist_cnn_task(
+    *, batch_size: int = 64, steps: int = 300, seed: int = 0, device: str | None = None
+) -> Task:
     """A small convolutional net with Adam on 6,000 MNIST images, 1,000 held out."""
     digits = mnist()
     images, labels = torch.from_numpy(digits.train.images[:, None]), torch.from_numpy(digits.train.labels)

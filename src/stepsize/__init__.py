@@ -1,0 +1,80 @@
+"""Which learning rate, schedule and batch size to use, measured on your own PyTorch task."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from stepsize._version import __version__
+
+if TYPE_CHECKING:
+    from stepsize import datasets, schedules
+    from stepsize.decide.advice import Advice
+    from stepsize.decide.find_lr import find_lr
+    from stepsize.decide.tune import tune
+    from stepsize.decide.zoom import Zoom
+    from stepsize.measure.curve import Curve
+    from stepsize.measure.range_test import Stage, range_test
+    from stepsize.schedules import Run, Schedule
+    from stepsize.task import Task, accuracy, supervised
+    from stepsize.training import History, Member, preserved, train
+
+_HOME = {
+    "Advice": "stepsize.decide.advice",
+    "Curve": "stepsize.measure.curve",
+    "History": "stepsize.training",
+    "Member": "stepsize.training",
+    "Run": "stepsize.schedules",
+    "Schedule": "stepsize.schedules",
+    "Stage": "stepsize.measure.range_test",
+    "Task": "stepsize.task",
+    "Zoom": "stepsize.decide.zoom",
+    "accuracy": "stepsize.task",
+    "datasets": "stepsize",
+    "find_lr": "stepsize.decide.find_lr",
+    "preserved": "stepsize.training",
+    "range_test": "stepsize.measure.range_test",
+    "schedules": "stepsize",
+    "supervised": "stepsize.task",
+    "train": "stepsize.training",
+    "tune": "stepsize.decide.tune",
+}
+"""Where each public name lives; resolved on first use, so that importing stepsize imports no torch."""
+
+__all__ = [
+    "Advice",
+    "Curve",
+    "History",
+    "Member",
+    "Run",
+    "Schedule",
+    "Stage",
+    "Task",
+    "Zoom",
+    "__version__",
+    "accuracy",
+    "datasets",
+    "find_lr",
+    "preserved",
+    "range_test",
+    "schedules",
+    "supervised",
+    "train",
+    "tune",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'stepsize' has no attribute {name!r}")
+    if home == "stepsize":
+        value: Any = importlib.import_module(f"stepsize.{name}")
+    else:
+        value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,163 @@
+"""The base of every result: frozen, JSON-able, versioned, and free of live models.
+
+A result knows two doors to the layer above it, `plot` and `report`. They are opened by name when
+called, so that importing a result never imports matplotlib, and no lower layer depends on `report`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import platform
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+import numpy as np
+
+from stepsize._version import __version__
+from stepsize.schedules import Schedule
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMAT = 1
+"""Version of the JSON layout; raised when a field changes meaning."""
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a result came from: enough to run it again."""
+
+    stepsize: str
+    torch: str
+    numpy: str
+    python: str
+    device: str
+    threads: int
+    seeds: tuple[int, ...]
+
+
+def provenance(*, device: str, seeds: tuple[int, ...]) -> Provenance:
+    """The versions in use now, with the device and seeds of the measurement."""
+    import torch
+
+    return Provenance(
+        stepsize=__version__,
+        torch=torch.__version__,
+        numpy=np.__version__,
+        python=platform.python_version(),
+        device=device,
+        threads=torch.get_num_threads(),
+        seeds=seeds,
+    )
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A frozen record of something measured or decided."""
+
+    def to_json(self) -> str:
+        """The result as one line of JSON; NaN and infinities inside arrays survive as strings."""
+        document = {"stepsize": type(self).__name__, "format": FORMAT, "data": self}
+        return msgspec.json.encode(document, enc_hook=_encode).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises `ValueError` when the text is not JSON, holds another kind of result, or was written
+        in a newer format.
+        """
+        try:
+            envelope = msgspec.json.decode(text, type=_Envelope)
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"not a stepsize result: {error}") from error
+        if envelope.stepsize != cls.__name__:
+            raise ValueError(f"expected a {cls.__name__}, but the text holds a {envelope.stepsize}")
+        if envelope.format > FORMAT:
+            raise ValueError(
+                f"written in format {envelope.format}, but this version reads up to {FORMAT}: "
+                "upgrade stepsize"
+            )
+        try:
+            return msgspec.json.decode(envelope.data, type=cls, dec_hook=_decode)
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"a damaged {cls.__name__}: {error}") from error
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the result as JSON; the file appears whole or not at all."""
+        write_atomically(path, self.to_json())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a file that `save` wrote; raises `ValueError` naming the file if it is damaged."""
+        try:
+            return cls.from_json(Path(path).read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)}: {error}") from error
+
+    def plot(self, path: str | os.PathLike[str] | None = None, **options: Any) -> Figure:
+        """Draw the result with matplotlib; `path` (PNG, SVG or PDF) also saves the picture."""
+        return importlib.import_module("stepsize.report").draw(self, path, **options)
+
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Write the result as one self-contained HTML page."""
+        importlib.import_module("stepsize.report").write_page(self, path)
+
+
+class _Envelope(msgspec.Struct):
+    stepsize: str
+    format: int
+    data: msgspec.Raw
+
+
+def write_atomically(path: str | os.PathLike[str], text: str) -> None:
+    """Write text through a temporary file in the same folder, so a full disk leaves no half file."""
+    target = Path(path)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)  # mkstemp makes private files; a report is meant to be shared
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _encode(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        return _mark_non_finite(value.tolist())
+    if isinstance(value, Schedule):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} cannot stand in a result")
+
+
+def _mark_non_finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_mark_non_finite(item) for item in value]
+    return value if math.isfinite(value) else repr(float(value))
+
+
+def _decode(wanted: type, value: Any) -> object:
+    if wanted is np.ndarray:
+        array = np.array(_unmark(value), dtype=np.float64)
+        array.flags.writeable = False
+        return array
+    if issubclass(wanted, Schedule):
+        return Schedule.parse(value)
+    raise TypeError(f"cannot read a {wanted.__name__}")
+
+
+def _unmark(value: Any) -> Any:
+    return [_unmark(item) for item in value] if isinstance(value, list) else float(value)
+
+
+def frozen(values: Any) -> np.ndarray:
+    """A read-only float64 copy, as results hold them."""
+    array = np.array(values, dtype=np.float64)
+    array.flags.writeable = False
+    return array

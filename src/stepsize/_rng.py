@@ -1,0 +1,71 @@
+"""Random number state of every generator that training code may use: torch, NumPy, Python.
+
+A run owns its random numbers: they are put in place while it trains and taken out again afterwards,
+so that neither the caller nor another run notices it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class RngState:
+    """A copy of every global generator's state."""
+
+    cpu: torch.Tensor
+    cuda: tuple[torch.Tensor, ...]
+    mps: torch.Tensor | None
+    numpy: Any
+    python: Any
+
+
+def capture_rng() -> RngState:
+    """Copy the state of all global generators."""
+    # A CUDA context is not created for the sake of asking: before the first use there is no state to keep.
+    cuda = tuple(torch.cuda.get_rng_state_all()) if torch.cuda.is_initialized() else ()
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    numpy_state = np.random.get_state()  # noqa: NPY002 - the legacy global state is what users' code draws from
+    return RngState(torch.get_rng_state(), cuda, mps, numpy_state, random.getstate())
+
+
+def restore_rng(state: RngState) -> None:
+    """Put back what `capture_rng` copied."""
+    torch.set_rng_state(state.cpu)
+    if state.cuda:
+        torch.cuda.set_rng_state_all(list(state.cuda))
+    if state.mps is not None:
+        torch.mps.set_rng_state(state.mps)
+    np.random.set_state(state.numpy)  # noqa: NPY002
+    random.setstate(state.python)
+
+
+def seed_rng(seed: int) -> None:
+    """Seed all global generators."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    random.seed(seed)
+
+
+@contextmanager
+def isolated_rng(seed: int | None = None) -> Iterator[None]:
+    """Run a block on random numbers of its own; the global generators come out as they went in."""
+    outside = capture_rng()
+    try:
+        if seed is not None:
+            seed_rng(seed)
+        yield
+    finally:
+        restore_rng(outside)
+
+
+def derived_seed(*path: int) -> int:
+    """A seed that depends on the whole path of integers, without the collisions of adding them up."""
+    return int(np.random.SeedSequence(path).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,0 +1,236 @@
+"""Where batches come from: tensors in memory, a map-style dataset, or a stream of fresh batches."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, default_collate
+
+from stepsize._rng import derived_seed, isolated_rng
+
+Batch = Any
+"""A tensor, or a tuple, list or dict of tensors, nested at will."""
+
+StreamFactory = Callable[[int, int], Iterator[Batch]]
+"""`(batch_size, seed) -> iterator of batches`."""
+
+ORDER, SPLIT, FRESH = 1, 2, 3
+"""Salts that keep the random numbers of batch order, held-out split and fresh batches apart."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tensors:
+    """Samples in memory: a tree of tensors that agree on their first dimension."""
+
+    tree: Batch
+    size: int
+
+    def take(self, index: torch.Tensor) -> Batch:
+        return tree_map(lambda t: t.index_select(0, index), self.tree)
+
+    def all(self) -> Batch:
+        return self.tree
+
+    def to(self, device: torch.device) -> Tensors:
+        return Tensors(move(self.tree, device), self.size)
+
+    def subset(self, index: torch.Tensor) -> Tensors:
+        return Tensors(self.take(index), len(index))
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Samples of a map-style `Dataset`, read anew for every batch, as a DataLoader without workers does."""
+
+    dataset: Dataset[Any]
+    size: int
+    argument: str
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def take(self, index: torch.Tensor) -> Batch:
+        samples = []
+        for i in index.tolist():
+            try:
+                samples.append(self.dataset[i])
+            except Exception as error:
+                raise RuntimeError(f"{self.argument}[{i}] raised {type(error).__name__}: {error}") from error
+        return move(default_collate(samples), self.device)
+
+    def all(self) -> Batch:
+        return self.take(torch.arange(self.size))
+
+    def to(self, device: torch.device) -> Items:
+        return Items(self.dataset, self.size, self.argument, device)
+
+    def subset(self, index: torch.Tensor) -> Items:
+        return Items(Subset(self.dataset, index.tolist()), len(index), self.argument, self.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Batches from a callable; it is called again, with another seed, whenever its iterator ends."""
+
+    make: StreamFactory
+    argument: str
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def to(self, device: torch.device) -> Stream:
+        return Stream(self.make, self.argument, device)
+
+    def batches(self, batch_size: int, *seed: int) -> Iterator[Batch]:
+        for restart in itertools.count():
+            empty = True
+            for batch in self.make(batch_size, derived_seed(*seed, restart) % 2**31):
+                empty = False
+                yield move(batch, self.device)
+            if empty:
+                raise ValueError(
+                    f"{self.argument}(batch_size={batch_size}, seed=…) gave an iterator without batches"
+                )
+
+
+Source = Tensors | Items | Stream
+
+
+def as_source(argument: str, data: Any) -> Source:
+    """Read what a user passed as `train` or `val`; every error names `argument` and shows a right call."""
+    if isinstance(data, (Tensors, Items, Stream)):
+        return data
+    if isinstance(data, DataLoader):
+        raise TypeError(
+            f"{argument} is a DataLoader, whose batch size and order stepsize must be able to choose: "
+            f"pass its dataset ({argument}=loader.dataset) or a callable "
+            f"({argument}=lambda batch_size, seed: iter(make_loader(batch_size, seed)))"
+        )
+    if isinstance(data, IterableDataset):
+        raise TypeError(
+            f"{argument} is an IterableDataset: pass a callable that makes an iterator of batches "
+            f"({argument}=lambda batch_size, seed: iter(DataLoader(dataset, batch_size)))"
+        )
+    if isinstance(data, TensorDataset):
+        return _tensors(argument, data.tensors)
+    if isinstance(data, Dataset) or (
+        hasattr(data, "__getitem__") and hasattr(data, "__len__") and not _is_tree(data)
+    ):
+        return _items(argument, data)
+    if callable(data):
+        return Stream(data, argument)
+    return _tensors(argument, data)
+
+
+def _is_tree(data: Any) -> bool:
+    return isinstance(data, (torch.Tensor, np.ndarray, tuple, list, dict))
+
+
+def _tensors(argument: str, data: Any) -> Tensors:
+    leaves, _ = tree_flatten(data)
+    shown = f"{argument}=(x, y)"
+    if not leaves:
+        raise ValueError(f"{argument} is empty: pass tensors, for example {shown}")
+    for leaf in leaves:
+        if not isinstance(leaf, (torch.Tensor, np.ndarray)):
+            raise TypeError(
+                f"{argument} must hold tensors or arrays, a Dataset, or be a callable "
+                f"(batch_size, seed) -> iterator, but it holds a {type(leaf).__name__}: pass {shown}"
+            )
+        if leaf.ndim == 0:
+            raise ValueError(
+                f"{argument} holds a 0-dimensional tensor: the first dimension must be the sample"
+            )
+    sizes = sorted({len(leaf) for leaf in leaves})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"{argument} must hold tensors of one length, but their first dimensions are "
+            f"{[len(leaf) for leaf in leaves]}"
+        )
+    if sizes[0] == 0:
+        raise ValueError(f"{argument} is empty: it has 0 samples")
+    tree = tree_map(lambda leaf: torch.as_tensor(leaf).detach(), data)
+    return Tensors(tree, sizes[0])
+
+
+def _items(argument: str, dataset: Any) -> Items:
+    try:
+        size = len(dataset)
+    except TypeError as error:
+        raise TypeError(
+            f"{argument} is a Dataset without a length: give it __len__, or pass a callable (batch_size, seed) -> iterator"
+        ) from error
+    if size == 0:
+        raise ValueError(f"{argument} is empty: the Dataset has length 0")
+    return Items(dataset, size, argument)
+
+
+def hold_out(source: Tensors | Items, fraction: float) -> tuple[Source, Source, int]:
+    """Split off a random part of the training data, the same for every seed of a task."""
+    held = max(1, round(source.size * fraction))
+    generator = torch.Generator().manual_seed(derived_seed(SPLIT, source.size) % 2**63)
+    order = torch.randperm(source.size, generator=generator)
+    return source.subset(order[held:].sort().values), source.subset(order[:held].sort().values), held
+
+
+def batches(source: Source, batch_size: int, seed: int) -> Iterator[Batch]:
+    """Endless batches: a fresh order every epoch, the last partial batch kept."""
+    if isinstance(source, Stream):
+        yield from source.batches(batch_size, ORDER, seed)
+        return
+    if batch_size >= source.size and isinstance(source, Tensors):
+        while True:
+            yield source.all()
+    for epoch in itertools.count():
+        generator = torch.Generator().manual_seed(derived_seed(ORDER, seed, epoch) % 2**63)
+        order = torch.randperm(source.size, generator=generator)
+        if isinstance(source, Tensors):
+            order = order.to(device_of(source.tree))
+        for start in range(0, source.size, batch_size):
+            yield source.take(order[start : start + batch_size])
+
+
+def evaluation_batches(
+    source: Source, batch_size: int, seed: int, *, stream_batches: int
+) -> list[tuple[Batch, int]]:
+    """The held-out data as a fixed list of (batch, samples), read once.
+
+    A stream gives `stream_batches` batches, drawn with a seed that training never uses.
+    """
+    if isinstance(source, Stream):
+        fresh = itertools.islice(source.batches(batch_size, FRESH, seed), stream_batches)
+        return [(batch, samples_in(batch)) for batch in fresh]
+    chunks = math.ceil(source.size / batch_size)
+    indices = torch.arange(source.size).tensor_split(chunks)
+    if isinstance(source, Tensors):
+        device = device_of(source.tree)
+        return [(source.take(index.to(device)), len(index)) for index in indices]
+    return [(source.take(index), len(index)) for index in indices]
+
+
+def first_batch(source: Source, batch_size: int) -> Batch:
+    """A batch for a trial, without side effects on the global generators."""
+    with isolated_rng(0):
+        if isinstance(source, Stream):
+            return next(source.batches(batch_size, FRESH, 0))
+        return source.take(torch.arange(min(batch_size, source.size)))
+
+
+def move(batch: Batch, device: torch.device) -> Batch:
+    return tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, torch.Tensor) else leaf, batch)
+
+
+def device_of(tree: Batch) -> torch.device:
+    device: torch.device = tree_flatten(tree)[0][0].device
+    return device
+
+
+def samples_in(batch: Batch) -> int:
+    """The first dimension of the first tensor in a batch."""
+    for leaf in tree_flatten(batch)[0]:
+        if isinstance(leaf, torch.Tensor) and leaf.ndim > 0:
+            return len(leaf)
+    return 1

@@ -1,0 +1,230 @@
+"""Task: what to train, on what, how, and for how long. Everything is checked when it is made."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from stepsize._capabilities import Capabilities, probe_capabilities
+from stepsize._check_task import check_labels, check_optimizer, check_single_object, check_trial, integer
+from stepsize._rng import isolated_rng
+from stepsize.data import Batch, Source, Stream, Tensors, as_source, batches, first_batch, hold_out
+from stepsize.losses import accuracy, supervised
+
+__all__ = ["Loss", "OptimizerFactory", "Task", "accuracy", "supervised"]
+
+Loss = Callable[[nn.Module, Batch], torch.Tensor]
+"""`(model, batch) -> scalar mean loss`."""
+
+OptimizerFactory = Callable[..., torch.optim.Optimizer]
+"""Called as `optimizer(params, lr=lr)`."""
+
+LossKind = Literal["validation", "held-out part of train", "fresh training batches"]
+
+HELD_OUT = 0.1
+"""Share of the training data held out when no validation data is given."""
+
+
+class Task:
+    """What to train: the model, its loss, data, optimizer, batch size and horizon.
+
+    Args:
+        model: a factory without arguments, called once per seed; or a module, whose present weights
+            are the start of every run. The module itself is never trained: runs use copies.
+        loss: `(model, batch) -> scalar mean loss over the batch`; see `supervised`.
+        train: tensors or arrays (one, or a tuple or dict of them) of N samples each, a map-style
+            `Dataset`, or a callable `(batch_size, seed) -> iterator of batches`.
+        val: held-out data in any of the same forms. Without it, a tenth of `train` is held out (for a
+            stream: fresh batches are used), and every result says so.
+        optimizer: called as `optimizer(params, lr=lr)`; a class or a `functools.partial` of one.
+        batch_size: samples per update, or "full".
+        epochs: the real run's horizon in passes over the training data (may be a fraction), or
+        steps: the horizon in updates. Exactly one of the two.
+        params: `params(model)` gives what the optimizer gets as its first argument; by default
+            `model.parameters()`. Its groups may hold `lr_scale`, a multiplier on the swept rate.
+        metrics: further `(model, batch) -> scalar mean` functions taken on the held-out data.
+        seed: first of the seeds that measurements count up from.
+        device: by default the module's own, or CUDA, MPS or CPU, the first that is there.
+        name: how results call the task.
+
+    Raises:
+        TypeError: an argument has a type that cannot work.
+        ValueError: an argument has a value that cannot work, or the arguments contradict each other.
+        RuntimeError: the model, loss or data raised during the trial batch; the cause is chained.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | Callable[[], nn.Module],
+        loss: Loss,
+        train: Any,
+        *,
+        optimizer: OptimizerFactory,
+        batch_size: int | Literal["full"],
+        epochs: float | None = None,
+        steps: int | None = None,
+        val: Any = None,
+        params: Callable[[nn.Module], Iterable[Any]] | None = None,
+        metrics: Mapping[str, Loss] | None = None,
+        seed: int = 0,
+        device: torch.device | str | None = None,
+        name: str = "task",
+    ) -> None:
+        self._arguments = {key: value for key, value in locals().items() if key != "self"}
+        if not callable(loss):
+            raise TypeError(
+                f"loss must be callable as loss(model, batch), but is a {type(loss).__name__}: "
+                "pass loss=ss.supervised(nn.CrossEntropyLoss())"
+            )
+        if isinstance(loss, nn.Module):
+            raise TypeError(
+                f"loss is the module {type(loss).__name__}, which takes (output, target), not (model, batch): "
+                f"pass loss=ss.supervised({type(loss).__name__}())"
+            )
+        self.name = name
+        self.seed = integer("seed", seed, at_least=0)
+        self.loss = loss
+        self.metrics: dict[str, Loss] = dict(metrics or {})
+        self._model = model
+        self._optimizer = optimizer
+        self._params = params if params is not None else nn.Module.parameters
+        first = check_single_object(model)
+        self.device = torch.device(device) if device is not None else _choose_device(model)
+        source = as_source("train", train)
+        self.val: Source
+        self.loss_kind: LossKind
+        if val is not None:
+            self.train, self.val, self.loss_kind = source, as_source("val", val), "validation"
+        elif isinstance(source, Stream):
+            self.train, self.val, self.loss_kind = source, source, "fresh training batches"
+        else:
+            if source.size < 2:
+                raise ValueError(
+                    f"train has {source.size} sample, so none can be held out to judge a rate: "
+                    "pass val=(xv, yv), or more data"
+                )
+            self.train, self.val, _ = hold_out(source, HELD_OUT)
+            self.loss_kind = "held-out part of train"
+        self.train, self.val = self.train.to(self.device), self.val.to(self.device)
+        self.samples: int | None = None if isinstance(self.train, Stream) else self.train.size
+        self.batch_size = self._checked_batch_size(batch_size)
+        self.steps = self._checked_steps(epochs, steps)
+        with isolated_rng(self.seed):
+            first = first.to(self.device)
+            self.group_ratios = check_optimizer(optimizer, self._params, first)
+            check_trial(first, loss, self.metrics, self.train, self.batch_size)
+            if isinstance(self.train, Tensors) and isinstance(self.val, Tensors):
+                check_labels(first, loss, {"train": self.train, "val": self.val})
+
+    def _checked_batch_size(self, batch_size: int | Literal["full"]) -> int:
+        if batch_size == "full":
+            if self.samples is None:
+                raise ValueError(
+                    "batch_size='full' needs data of known length, but train is a stream: pass a number"
+                )
+            return self.samples
+        size = integer("batch_size", batch_size, at_least=1)
+        if self.samples is not None and size > self.samples:
+            held = " (after a tenth was held out)" if self.loss_kind == "held-out part of train" else ""
+            raise ValueError(
+                f"batch_size must not exceed the training samples, but batch_size={size} and train has "
+                f"{self.samples} samples{held}: pass batch_size='full' or at most {self.samples}"
+            )
+        return size
+
+    def _checked_steps(self, epochs: float | None, steps: int | None) -> int:
+        if (epochs is None) == (steps is None):
+            raise ValueError(
+                f"exactly one of epochs and steps must be given, but epochs={epochs} and steps={steps}: "
+                "pass epochs=10 or steps=5000"
+            )
+        if steps is not None:
+            return integer("steps", steps, at_least=1)
+        assert epochs is not None
+        if isinstance(epochs, bool) or not isinstance(epochs, (int, float)) or not 0 < epochs < math.inf:
+            raise ValueError(f"epochs must be a finite number above 0, but is {epochs!r}: pass epochs=10")
+        if self.samples is None:
+            raise ValueError("epochs needs data of known length, but train is a stream: pass steps=5000")
+        return max(1, round(epochs * math.ceil(self.samples / self.batch_size)))
+
+    @property
+    def epochs(self) -> float | None:
+        """The horizon in passes over the training data; None for a stream."""
+        return None if self.samples is None else self.steps / math.ceil(self.samples / self.batch_size)
+
+    @property
+    def from_weights(self) -> bool:
+        """Whether all seeds start from one module's weights (then they differ in batch order and dropout)."""
+        return isinstance(self._model, nn.Module)
+
+    def make_model(self, seed: int) -> nn.Module:
+        """A fresh model in training mode, at the start of the run with this seed."""
+        if isinstance(self._model, nn.Module):
+            return copy.deepcopy(self._model).to(self.device).train()
+        with isolated_rng(seed):
+            return self._model().to(self.device).train()
+
+    def make_optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
+        """A fresh optimizer over the model's parameters, each group at its share of `lr`."""
+        optimizer = self._optimizer(self._params(model), lr=lr)
+        for group, ratio in zip(optimizer.param_groups, self.group_ratios, strict=True):
+            group["lr"] = lr * ratio
+        return optimizer
+
+    @property
+    def optimizer_name(self) -> str:
+        """The optimizer class's name, such as "SGD"."""
+        target = getattr(self._optimizer, "func", self._optimizer)
+        return getattr(target, "__name__", type(target).__name__)
+
+    def batches(self, seed: int) -> Any:
+        """Endless training batches in the order of this seed."""
+        return batches(self.train, self.batch_size, seed)
+
+    def trial_batch(self, size: int = 8) -> Batch:
+        """A few training samples for trials, drawn without touching any global generator."""
+        return first_batch(self.train, size)
+
+    def replace(self, **changes: Any) -> Task:
+        """A new task with some arguments changed, checked anew: `task.replace(batch_size=32)`.
+
+        Changing `epochs` drops `steps` and the other way round.
+        """
+        unknown = sorted(set(changes) - set(self._arguments))
+        if unknown:
+            raise TypeError(f"Task has no argument {unknown[0]!r}; it has {', '.join(self._arguments)}")
+        if changes.get("steps") is not None:
+            changes.setdefault("epochs", None)
+        elif changes.get("epochs") is not None:
+            changes.setdefault("steps", None)
+        return Task(**{**self._arguments, **changes})
+
+    def capabilities(self) -> Capabilities:
+        """What can be measured on this task and, for what cannot, why; found by trying on two samples."""
+        with isolated_rng(self.seed):
+            return probe_capabilities(
+                self.make_model(self.seed), self.loss, self.trial_batch(4), self.loss_kind
+            )
+
+    def __repr__(self) -> str:
+        data = "a stream" if self.samples is None else f"{self.samples:,} samples"
+        epochs = "" if self.epochs is None else f" ({self.epochs:g} epochs)"
+        return (
+            f"Task({self.name!r}: {data}, judged on {self.loss_kind}; {self.optimizer_name}, "
+            f"batch {self.batch_size:,}, {self.steps:,} updates{epochs}, {self.device})"
+        )
+
+
+def _choose_device(model: nn.Module | Callable[[], nn.Module]) -> torch.device:
+    if isinstance(model, nn.Module):
+        return next(model.parameters()).device
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")

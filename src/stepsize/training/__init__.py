@@ -1,0 +1,17 @@
+"""Everything that changes a weight: the stack, the loop, and what brings the state back."""
+
+from stepsize.training.engine import EngineName, train
+from stepsize.training.history import Cost, History, Member, MemberStatus
+from stepsize.training.stack import NotStackableError
+from stepsize.training.state import preserved
+
+__all__ = [
+    "Cost",
+    "EngineName",
+    "History",
+    "Member",
+    "MemberStatus",
+    "NotStackableError",
+    "preserved",
+    "train",
+]

@@ -1,0 +1,107 @@
+"""Dropout masks that are the same in the stack and in the loop.
+
+torch fills a mask in the memory order of the tensor that it is for, and a stacked tensor may be laid out
+otherwise than a single one. While this mode is active, masks are drawn in plain row-major order, so a
+member gets the masks that it would get alone, and all members of a seed share theirs (common random
+numbers: their losses differ by their rates, not by their luck).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+from unittest import mock
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the field's name for it
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from stepsize.losses import Supervised
+
+
+class RowMajorDropout(TorchFunctionMode):
+    """Replaces dropout, also inside attention, by masks drawn in row-major order."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in _REPLACED:
+            return _REPLACED[func](*args, **kwargs)
+        if func is F.multi_head_attention_forward:
+            # torch runs this function's body with the mode off, so the two that it calls are put in its place.
+            with (
+                mock.patch.object(F, "dropout", dropout),
+                mock.patch.object(F, "scaled_dot_product_attention", attention),
+            ):
+                return func(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+def dropout(
+    input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> torch.Tensor:
+    """`torch.nn.functional.dropout` with a row-major mask."""
+    return _masked(input, p, training, inplace, tuple(input.shape))
+
+
+def dropout_channels(
+    input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> torch.Tensor:
+    """`dropout1d`, `dropout2d` and `dropout3d` for batched input: whole channels are dropped."""
+    return _masked(input, p, training, inplace, (*input.shape[:2], *[1] * (input.ndim - 2)))
+
+
+def _masked(
+    input: torch.Tensor, p: float, training: bool, inplace: bool, shape: tuple[int, ...]
+) -> torch.Tensor:
+    if not training or p == 0.0:
+        return input
+    keep = 1.0 - p
+    mask = torch.empty(shape, dtype=input.dtype, device=input.device).bernoulli_(keep)
+    if keep > 0.0:
+        mask.div_(keep)
+    return input.mul_(mask) if inplace else input * mask
+
+
+def attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor:
+    """`scaled_dot_product_attention` from plain products: the fused kernels have no batching rule."""
+    if enable_gqa:
+        repeat = query.shape[-3] // key.shape[-3]
+        key, value = (t.repeat_interleave(repeat, dim=-3) for t in (key, value))
+    scores = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    if is_causal:
+        allowed = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
+        scores = scores.masked_fill(~allowed, -math.inf)
+    if attn_mask is not None:
+        scores = (
+            scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+        )
+    return dropout(scores.softmax(dim=-1), p=dropout_p) @ value
+
+
+_REPLACED: dict[Any, Any] = {
+    F.dropout: dropout,
+    F.dropout1d: dropout_channels,
+    F.dropout2d: dropout_channels,
+    F.dropout3d: dropout_channels,
+    F.scaled_dot_product_attention: attention,
+    torch.dropout: lambda input, p, train: dropout(input, p, train),
+}
+
+
+def needs_row_major(model: nn.Module, loss: Any) -> bool:
+    """Whether training may draw masks: the mode costs time on every call, so known models go without."""
+    return not isinstance(loss, Supervised) or any(
+        not type(module).__module__.startswith("torch.nn.modules")
+        or isinstance(module, (nn.modules.dropout._DropoutNd, nn.MultiheadAttention))
+        for module in model.modules()
+    )

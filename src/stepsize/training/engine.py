@@ -1,0 +1,220 @@
+"""train(): K members to their horizon, by the stack where it works and by the loop where it does not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+
+from stepsize.data import samples_in
+from stepsize.task import Task
+from stepsize.training.evaluation import Evaluation
+from stepsize.training.history import Cost, History, Member, MemberStatus
+from stepsize.training.loop import Loop
+from stepsize.training.memory import SHARE, available, bytes_per_member, is_out_of_memory
+from stepsize.training.stack import NotStackableError, Stack
+
+EngineName = Literal["auto", "stack", "loop"]
+Progress = Callable[[int], None]
+"""Called with the member-updates done since the last call."""
+
+PROGRESS_EVERY = 50
+
+
+class Engine(Protocol):
+    """What trains members: `Stack` and `Loop`."""
+
+    alive: np.ndarray
+    train_loss: np.ndarray
+    updates_done: np.ndarray
+
+    def advance(self, count: int) -> None:
+        """Train every living member for `count` more updates."""
+        ...
+
+    def evaluate(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Held-out loss (K,) and metrics (K,) each."""
+        ...
+
+    def drop(self, rows: Sequence[int]) -> None:
+        """Stop training these members."""
+        ...
+
+
+def train(
+    task: Task,
+    members: Sequence[Member],
+    rates: np.ndarray,
+    *,
+    evaluate_at: Sequence[int] = (),
+    controls: Mapping[str, np.ndarray] | None = None,
+    engine: EngineName = "auto",
+    memory: int | None = None,
+    progress: Progress | None = None,
+) -> History:
+    """Train K members over T updates; nothing of the caller's is changed.
+
+    Args:
+        task: what to train.
+        members: the K members; those of one seed share starting weights, batches and dropout masks.
+        rates: (K, T) or (T,), the learning rate of each member at each update.
+        evaluate_at: numbers of updates done, 0…T, at which the held-out loss and metrics are taken.
+        controls: further hyperparameters on the same clock, (T,) each: "momentum", "weight_decay".
+        engine: "stack" trains the members of a seed as one computation, "loop" one after another;
+            "auto" takes the stack and falls back to the loop, saying why in `History.engine_reason`.
+        memory: bytes that a stack may use; by default half of what is available. More members than fit
+            run in waves.
+        progress: called now and then with the number of member-updates done since the last call.
+
+    Raises:
+        ValueError: shapes disagree, a rate is negative or not finite, or an evaluation lies outside 0…T.
+        NotStackableError: `engine="stack"` and the task cannot be stacked.
+    """
+    rates = _checked_rates(rates, len(members))
+    steps = rates.shape[1]
+    wanted = sorted(set(evaluate_at))
+    if wanted and not 0 <= wanted[0] <= wanted[-1] <= steps:
+        raise ValueError(f"evaluate_at must lie within 0…{steps} updates, but holds {wanted[0]}…{wanted[-1]}")
+    if engine not in ("auto", "stack", "loop"):
+        raise ValueError(f"engine must be 'auto', 'stack' or 'loop', but is {engine!r}")
+    call = _Call(task, list(members), rates, wanted, dict(controls or {}), engine, memory, progress)
+    return call.run()
+
+
+def _checked_rates(rates: np.ndarray, members: int) -> np.ndarray:
+    if members == 0:
+        raise ValueError("members must not be empty: pass [Member(lr=0.1, seed=0)]")
+    array = np.asarray(rates, dtype=np.float64)
+    if array.ndim == 1:
+        array = np.tile(array, (members, 1))
+    if array.ndim != 2 or array.shape[0] != members or array.shape[1] == 0:
+        raise ValueError(
+            f"rates must be (members, updates) = ({members}, T) or (T,), but are {np.shape(rates)}"
+        )
+    if not (np.isfinite(array).all() and (array >= 0).all()):
+        raise ValueError("rates must be finite and >= 0 at every update")
+    return array
+
+
+class _Call:
+    """One call of train(): groups members by seed and wave, and gathers what they leave."""
+
+    def __init__(
+        self,
+        task: Task,
+        members: list[Member],
+        rates: np.ndarray,
+        evaluate_at: list[int],
+        controls: dict[str, np.ndarray],
+        engine: EngineName,
+        memory: int | None,
+        progress: Progress | None,
+    ) -> None:
+        self._task, self._members, self._rates, self._evaluate_at = task, members, rates, evaluate_at
+        self._controls, self._engine, self._memory, self._progress = controls, engine, memory, progress
+        self._reason = "engine='loop' was asked for" if engine == "loop" else ""
+        shape = (len(members), len(evaluate_at))
+        self._val_loss = np.full(shape, np.nan)
+        self._metrics = {name: np.full(shape, np.nan) for name in task.metrics}
+        self._train_loss = np.full(rates.shape, np.nan)
+        self._alive = np.ones(len(members), dtype=bool)
+        self._updates_done = np.zeros(len(members), dtype=np.int64)
+
+    def run(self) -> History:
+        started = time.perf_counter()
+        self._evaluation = Evaluation.of(self._task)
+        by_seed: dict[int, list[int]] = {}
+        for row, member in enumerate(self._members):
+            by_seed.setdefault(member.seed, []).append(row)
+        for rows in by_seed.values():
+            for wave in self._waves(rows):
+                self._run_wave(wave)
+        return self._history(time.perf_counter() - started)
+
+    def _waves(self, rows: list[int]) -> list[list[int]]:
+        if self._engine == "loop" or self._reason:
+            return [[row] for row in rows]  # one model in memory at a time
+        model = self._task.make_model(self._members[rows[0]].seed)
+        each = bytes_per_member(self._task, model, self._task.trial_batch(self._task.batch_size))
+        budget = self._memory if self._memory is not None else int(SHARE * available(self._task.device))
+        fit = max(1, budget // max(each, 1))
+        waves = -(-len(rows) // fit)
+        return [list(part) for part in np.array_split(rows, waves)]
+
+    def _run_wave(self, rows: list[int]) -> None:
+        if self._engine == "loop" or self._reason:
+            for row in rows:
+                self._train_rows(Loop, [row])
+            return
+        try:
+            self._train_rows(Stack, rows)
+        except NotStackableError as error:
+            if self._engine == "stack":
+                raise
+            self._reason = str(error)
+            self._run_wave(rows)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) or len(rows) == 1:
+                raise
+            half = len(rows) // 2
+            self._run_wave(rows[:half])
+            self._run_wave(rows[half:])
+
+    def _train_rows(self, kind: type[Stack] | type[Loop], rows: list[int]) -> None:
+        members = [self._members[row] for row in rows]
+        engine: Engine = kind(self._task, members, self._rates[rows], self._evaluation, self._controls)
+        steps = self._rates.shape[1]
+        stops = sorted({*self._evaluate_at, *range(PROGRESS_EVERY, steps, PROGRESS_EVERY), steps})
+        done = 0
+        for stop in stops:
+            engine.advance(stop - done)
+            if self._progress is not None:
+                self._progress((stop - done) * len(rows))
+            done = stop
+            if stop in self._evaluate_at:
+                self._evaluate(engine, rows, self._evaluate_at.index(stop))
+        self._train_loss[rows] = engine.train_loss
+        self._alive[rows] = engine.alive
+        self._updates_done[rows] = engine.updates_done
+
+    def _evaluate(self, engine: Engine, rows: list[int], column: int) -> None:
+        loss, metrics = engine.evaluate()
+        gone = engine.alive & ~np.isfinite(loss)
+        if gone.any():
+            engine.drop(np.flatnonzero(gone).tolist())
+            loss = np.where(gone, np.nan, loss)
+        self._val_loss[rows, column] = loss
+        for name, values in metrics.items():
+            self._metrics[name][rows, column] = np.where(gone, np.nan, values)
+
+    def _history(self, seconds: float) -> History:
+        done = self._updates_done
+        status: list[MemberStatus] = ["ok" if alive else "diverged" for alive in self._alive]
+        updates = int(done.sum())
+        per_update = self._task.batch_size
+        if self._task.samples is not None:
+            epoch = -(-self._task.samples // self._task.batch_size)
+            samples = int(sum(_samples(int(n), epoch, self._task.samples, per_update) for n in done))
+        else:
+            samples = updates * samples_in(self._task.trial_batch(per_update))
+        return History(
+            members=tuple(self._members),
+            status=tuple(status),
+            rates=self._rates,
+            train_loss=self._train_loss,
+            evaluated_at=np.array(self._evaluate_at, dtype=np.float64),
+            val_loss=self._val_loss,
+            metrics=self._metrics,
+            updates_done=tuple(int(n) for n in done),
+            engine="loop" if self._reason else "stack",
+            engine_reason=self._reason,
+            cost=Cost(updates=updates, samples=samples, seconds=seconds, runs=updates / self._task.steps),
+        )
+
+
+def _samples(updates: int, updates_per_epoch: int, samples_per_epoch: int, batch_size: int) -> int:
+    """Samples seen in so many updates, the last partial batch of each epoch kept."""
+    epochs, rest = divmod(updates, updates_per_epoch)
+    return epochs * samples_per_epoch + rest * batch_size

@@ -1,0 +1,136 @@
+"""The loop: one member after another, any model, any torch optimizer. The stack's twin and its fallback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from stepsize._rng import RngState, capture_rng, isolated_rng, restore_rng
+from stepsize.data import Batch
+from stepsize.task import Task
+from stepsize.training.dropout import RowMajorDropout, needs_row_major
+from stepsize.training.evaluation import Evaluation
+from stepsize.training.history import Member
+from stepsize.training.optimizers import set_control, set_lr
+from stepsize.training.watch import Watch
+
+
+@dataclass
+class _Runner:
+    """One member's own state: model, optimizer, place in the data, random numbers."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    batches: Iterator[Batch]
+    rng: RngState
+    ratios: list[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ratios = [float(group["lr"]) for group in self.optimizer.param_groups]
+
+
+class Loop:
+    """Trains members one after another.
+
+    `rates` (K, T) holds every member's rate at every update, `controls` further hyperparameters (T,) that
+    all share. `train_loss` (K, T) fills up as training advances; it is NaN where nothing was trained.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        members: Sequence[Member],
+        rates: np.ndarray,
+        evaluation: Evaluation,
+        controls: Mapping[str, np.ndarray],
+    ) -> None:
+        self._task, self._rates, self._evaluation, self._controls = task, rates, evaluation, controls
+        self.alive = np.ones(len(members), dtype=bool)
+        self.train_loss = np.full(rates.shape, np.nan)
+        self.updates_done = np.zeros(len(members), dtype=np.int64)
+        self._watch = Watch(len(members))
+        self._done = 0
+        self._runners = [self._start(member) for member in members]
+        self._mode = needs_row_major(self._runners[0].model, task.loss)
+
+    def _start(self, member: Member) -> _Runner:
+        model = self._task.make_model(member.seed)
+        with isolated_rng(member.seed):
+            rng = capture_rng()
+        return _Runner(model, self._task.make_optimizer(model, 1.0), self._task.batches(member.seed), rng)
+
+    def advance(self, count: int) -> None:
+        """Train every living member for `count` more updates."""
+        for row in np.flatnonzero(self.alive):
+            self._advance_one(int(row), count)
+        self._done += count
+
+    def _advance_one(self, row: int, count: int) -> None:
+        runner = self._runners[row]
+        runner.model.train()
+        index = np.array([row])
+        with isolated_rng(), ExitStack() as stack:
+            restore_rng(runner.rng)
+            if self._mode:
+                stack.enter_context(RowMajorDropout())
+            for t in range(self._done, self._done + count):
+                loss = self._update(runner, float(self._rates[row, t]), t)
+                self.train_loss[row, t] = loss
+                self.updates_done[row] += 1
+                if self._watch.diverged(index, np.array([loss]))[0]:
+                    self.drop([row])
+                    break
+            runner.rng = capture_rng()
+
+    def _update(self, runner: _Runner, lr: float, t: int) -> float:
+        for group, ratio in zip(runner.optimizer.param_groups, runner.ratios, strict=True):
+            set_lr(group, lr * ratio)
+            for name, values in self._controls.items():
+                set_control(group, name, float(values[t]))
+        batch = next(runner.batches)
+        first: list[float] = []
+
+        def closure() -> torch.Tensor:
+            runner.optimizer.zero_grad()
+            loss = self._task.loss(runner.model, batch)
+            loss.backward()
+            if not first:
+                first.append(float(loss.detach()))
+            return loss
+
+        # torch calls the closure before it disables gradients, and line-search methods call it again.
+        runner.optimizer.step(closure)
+        return first[0]
+
+    def evaluate(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Held-out loss (K,) and metrics (K,) each; NaN for members that are gone."""
+        names = {"loss": self._task.loss, **{f"metric {k}": v for k, v in self._task.metrics.items()}}
+        sums = {name: np.full(len(self._runners), np.nan) for name in names}
+        with isolated_rng(self._evaluation.seed), torch.no_grad():
+            start = capture_rng()
+            for row in np.flatnonzero(self.alive):
+                restore_rng(start)
+                model = self._runners[row].model.eval()
+                totals: dict[str, Any] = dict.fromkeys(names, 0.0)
+                for batch, n in self._evaluation.batches:
+                    for name, function in names.items():
+                        totals[name] += float(function(model, batch)) * n
+                for name, total in totals.items():
+                    sums[name][row] = total / self._evaluation.samples
+        loss = sums.pop("loss")
+        return loss, {name.removeprefix("metric "): values for name, values in sums.items()}
+
+    def drop(self, rows: Sequence[int]) -> None:
+        """Stop training these members and free their weights."""
+        for row in rows:
+            self.alive[row] = False
+            runner = self._runners[row]
+            runner.model, runner.batches = nn.Module(), iter(())
+            runner.optimizer.param_groups.clear()
+            runner.optimizer.state.clear()

@@ -1,0 +1,62 @@
+"""How many members fit in memory at once."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_flatten
+
+from stepsize._rng import isolated_rng
+from stepsize.task import Task
+
+SHARE = 0.5
+"""Share of the memory now available that a stack may plan to use."""
+
+OPTIMIZER_COPIES = 2
+"""State tensors per parameter to reckon with: Adam's two."""
+
+
+def available(device: torch.device) -> int:
+    """Bytes that can be allocated now."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def bytes_per_member(task: Task, model: torch.nn.Module, batch: Any) -> int:
+    """Weights, gradients, optimizer state, and what one forward pass keeps for its backward pass."""
+    weights = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    inputs = {leaf.data_ptr() for leaf in tree_flatten(batch)[0] if isinstance(leaf, torch.Tensor)}
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.data_ptr() not in inputs:
+            kept[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    with isolated_rng(0), torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
+        loss = task.loss(model, batch)
+        del loss
+    # Backward keeps a gradient beside each activation for a while: hence twice.
+    return weights * (2 + OPTIMIZER_COPIES) + 2 * sum(kept.values())
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error is the allocator's, on any device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    message = str(error)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in message or "out of memory" in message
+    )

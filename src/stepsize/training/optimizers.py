@@ -1,0 +1,211 @@
+"""Optimizers over stacked parameters: K members at once, each with its own rate.
+
+The native updates repeat torch's single-tensor arithmetic line by line on tensors of shape (K, …), with the
+rate as a (K, 1, …) tensor. Any other optimizer is run as K real ones over views of the stacked parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+Group = Mapping[str, Any]
+Slot = dict[str, torch.Tensor]
+"""State of one stacked parameter; every tensor has the members as its first dimension."""
+
+
+class StackedOptimizer(Protocol):
+    """Updates stacked parameters in place."""
+
+    def step(self, grads: Sequence[torch.Tensor], lr: torch.Tensor) -> None:
+        """One update; `grads` are (K, …) and `lr` is (K,), before each group's ratio."""
+        ...
+
+    def set(self, name: str, value: float) -> None:
+        """Set a hyperparameter, such as "momentum" or "weight_decay", in every group that has it."""
+        ...
+
+    def keep(self, rows: torch.Tensor, params: Sequence[torch.Tensor]) -> None:
+        """Go on with a subset of the members, whose parameters are now `params`."""
+        ...
+
+
+def _sgd(p: torch.Tensor, g: torch.Tensor, lr: torch.Tensor, slot: Slot, group: Group, step: int) -> None:
+    if group["maximize"]:
+        g = -g
+    if group["weight_decay"] != 0:
+        g = g.add(p, alpha=group["weight_decay"])
+    if group["momentum"] != 0:
+        if "momentum_buffer" in slot:
+            slot["momentum_buffer"].mul_(group["momentum"]).add_(g, alpha=1 - group["dampening"])
+        else:
+            slot["momentum_buffer"] = g.clone()
+        buffer = slot["momentum_buffer"]
+        g = g.add(buffer, alpha=group["momentum"]) if group["nesterov"] else buffer
+    p.addcmul_(g, lr, value=-1)
+
+
+def _adam(p: torch.Tensor, g: torch.Tensor, lr: torch.Tensor, slot: Slot, group: Group, step: int) -> None:
+    beta1, beta2 = group["betas"]
+    if group["maximize"]:
+        g = -g
+    if group["weight_decay"] != 0:
+        if group["decoupled_weight_decay"]:  # what AdamW is
+            p.mul_(1 - lr * group["weight_decay"])
+        else:
+            g = g.add(p, alpha=group["weight_decay"])
+    if not slot:
+        slot["exp_avg"], slot["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
+        if group["amsgrad"]:
+            slot["max_exp_avg_sq"] = torch.zeros_like(p)
+    slot["exp_avg"].lerp_(g, 1 - beta1)
+    slot["exp_avg_sq"].mul_(beta2).addcmul_(g, g, value=1 - beta2)
+    second = slot["exp_avg_sq"]
+    if group["amsgrad"]:
+        second = torch.maximum(slot["max_exp_avg_sq"], second, out=slot["max_exp_avg_sq"])
+    denominator = second.sqrt().div_((1 - beta2**step) ** 0.5).add_(group["eps"])
+    p.addcmul_(denominator.reciprocal_().mul_(slot["exp_avg"]), lr, value=-1 / (1 - beta1**step))
+
+
+def _rmsprop(p: torch.Tensor, g: torch.Tensor, lr: torch.Tensor, slot: Slot, group: Group, step: int) -> None:
+    if group["maximize"]:
+        g = -g
+    if group["weight_decay"] != 0:
+        g = g.add(p, alpha=group["weight_decay"])
+    if not slot:
+        slot["square_avg"] = torch.zeros_like(p)
+        if group["centered"]:
+            slot["grad_avg"] = torch.zeros_like(p)
+        if group["momentum"] > 0:
+            slot["momentum_buffer"] = torch.zeros_like(p)
+    slot["square_avg"].mul_(group["alpha"]).addcmul_(g, g, value=1 - group["alpha"])
+    if group["centered"]:
+        slot["grad_avg"].lerp_(g, 1 - group["alpha"])
+        root = slot["square_avg"].addcmul(slot["grad_avg"], slot["grad_avg"], value=-1).sqrt_()
+    else:
+        root = slot["square_avg"].sqrt()
+    scaled = g / root.add_(group["eps"])
+    if group["momentum"] > 0:
+        scaled = slot["momentum_buffer"].mul_(group["momentum"]).add_(scaled)
+    p.addcmul_(scaled, lr, value=-1)
+
+
+def _adagrad(p: torch.Tensor, g: torch.Tensor, lr: torch.Tensor, slot: Slot, group: Group, step: int) -> None:
+    if group["maximize"]:
+        g = -g
+    if group["weight_decay"] != 0:
+        g = g.add(p, alpha=group["weight_decay"])
+    if not slot:
+        slot["sum"] = torch.full_like(p, group["initial_accumulator_value"])
+    slot["sum"].addcmul_(g, g)
+    p.addcmul_(g / slot["sum"].sqrt().add_(group["eps"]), lr, value=-1 / (1 + (step - 1) * group["lr_decay"]))
+
+
+NATIVE: dict[type[torch.optim.Optimizer], Callable[..., None]] = {
+    torch.optim.SGD: _sgd,
+    torch.optim.Adam: _adam,
+    torch.optim.AdamW: _adam,
+    torch.optim.RMSprop: _rmsprop,
+    torch.optim.Adagrad: _adagrad,
+}
+"""Exact types only: a subclass may do anything."""
+
+
+class Native:
+    """One of the updates above over all members at once."""
+
+    def __init__(
+        self,
+        update: Callable[..., None],
+        params: Sequence[torch.Tensor],
+        groups: Sequence[Group],
+        ratios: Sequence[float],
+    ) -> None:
+        self._update = update
+        self._params = list(params)
+        self._groups = [dict(group) for group in groups]  # one per parameter
+        self._ratios = ratios
+        self._slots: list[Slot] = [{} for _ in params]
+        self._step = 0
+
+    def step(self, grads: Sequence[torch.Tensor], lr: torch.Tensor) -> None:
+        self._step += 1
+        scaled = {ratio: lr if ratio == 1 else lr * ratio for ratio in set(self._ratios)}
+        for p, g, slot, group, ratio in zip(
+            self._params, grads, self._slots, self._groups, self._ratios, strict=True
+        ):
+            rate = scaled[ratio].to(p.dtype).view(-1, *[1] * (p.ndim - 1))
+            self._update(p, g, rate, slot, group, self._step)
+
+    def set(self, name: str, value: float) -> None:
+        for group in self._groups:
+            set_control(group, name, value)
+
+    def keep(self, rows: torch.Tensor, params: Sequence[torch.Tensor]) -> None:
+        self._params = list(params)
+        self._slots = [
+            {key: state.index_select(0, rows) for key, state in slot.items()} for slot in self._slots
+        ]
+
+
+class Separate:
+    """K real optimizers over views of the stacked parameters: slower, and exact for any optimizer."""
+
+    def __init__(
+        self,
+        make: Callable[[nn.Module], torch.optim.Optimizer],
+        models: Sequence[nn.Module],
+        names: Sequence[str],
+    ) -> None:
+        self._optimizers = [make(model) for model in models]
+        self._base = [
+            [float(group["lr"]) for group in optimizer.param_groups] for optimizer in self._optimizers
+        ]
+        named = [dict(model.named_parameters()) for model in models]
+        self._views = [[parameters[name] for name in names] for parameters in named]
+
+    def step(self, grads: Sequence[torch.Tensor], lr: torch.Tensor) -> None:
+        for row, (optimizer, base) in enumerate(zip(self._optimizers, self._base, strict=True)):
+            for view, grad in zip(self._views[row], grads, strict=True):
+                view.grad = grad[row].contiguous()
+            rate = float(lr[row])
+            for group, ratio in zip(optimizer.param_groups, base, strict=True):
+                set_lr(group, rate * ratio)
+            optimizer.step()
+
+    def set(self, name: str, value: float) -> None:
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                set_control(group, name, value)
+
+    def keep(self, rows: torch.Tensor, params: Sequence[torch.Tensor]) -> None:
+        kept = rows.tolist()
+        self._optimizers, self._base, self._views = (
+            [items[row] for row in kept] for items in (self._optimizers, self._base, self._views)
+        )
+        self.bind(params)
+
+    def bind(self, params: Sequence[torch.Tensor]) -> None:
+        """Let every member's parameters be views of the stacked ones."""
+        for row, views in enumerate(self._views):
+            for view, stacked in zip(views, params, strict=True):
+                view.data = stacked[row]
+
+
+def set_lr(group: dict[str, Any], lr: float) -> None:
+    """Set a group's rate; a tensor rate is filled in place, since a compiled step may hold on to it."""
+    if isinstance(group["lr"], torch.Tensor):
+        group["lr"].fill_(lr)
+    else:
+        group["lr"] = lr
+
+
+def set_control(group: dict[str, Any], name: str, value: float) -> None:
+    """Set a hyperparameter where the group has it; "momentum" means the first beta of Adam-like optimizers."""
+    if name == "momentum" and "betas" in group:
+        group["betas"] = (value, *group["betas"][1:])
+    elif name in group:
+        group[name] = value

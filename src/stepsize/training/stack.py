@@ -1,0 +1,264 @@
+"""The stack: K members of one seed as one computation.
+
+Weights lie along a first axis, `torch.func.vmap` maps the user's own module over it, every batch is loaded
+once for all. Members that diverge are taken out and the stack is made smaller.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.func import functional_call, grad_and_value, vmap
+
+from stepsize._capabilities import first_line
+from stepsize._rng import capture_rng, isolated_rng, restore_rng
+from stepsize.losses import BoundLoss
+from stepsize.task import Task
+from stepsize.training.dropout import RowMajorDropout
+from stepsize.training.evaluation import Evaluation
+from stepsize.training.history import Member
+from stepsize.training.memory import is_out_of_memory
+from stepsize.training.optimizers import NATIVE, Native, Separate, StackedOptimizer
+from stepsize.training.trace import ChangedBehaviour, Traced, close
+from stepsize.training.watch import Watch
+
+REBUILD_COST = 50
+"""Updates that recording the kernels for a smaller stack costs, roughly (see docs, "the engine")."""
+
+Tensors = dict[str, torch.Tensor]
+
+
+class NotStackableError(Exception):
+    """The task cannot run as a stack; the message says why."""
+
+
+class Stack:
+    """Trains K members of one seed at once, with the interface of `Loop`.
+
+    Raises `NotStackableError`, in the constructor or from `advance`, when the stack cannot give what the
+    loop would.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        members: Sequence[Member],
+        rates: np.ndarray,
+        evaluation: Evaluation,
+        controls: Mapping[str, np.ndarray],
+    ) -> None:
+        seeds = {member.seed for member in members}
+        if len(seeds) != 1:
+            raise ValueError(f"a stack holds members of one seed, but got the seeds {sorted(seeds)}")
+        (seed,) = seeds
+        self._task, self._rates, self._evaluation, self._controls = task, rates, evaluation, controls
+        self.alive = np.ones(len(members), dtype=bool)
+        self.train_loss = np.full(rates.shape, np.nan)
+        self.updates_done = np.zeros(len(members), dtype=np.int64)
+        self._rows = np.arange(len(members))  # which member stands in each place of the stack
+        self._watch = Watch(len(members))
+        self._done = 0
+        self._batches = task.batches(seed)
+        with isolated_rng(seed):
+            self._rng = capture_rng()
+        self._model = task.make_model(seed)
+        refuse_known(self._model)
+        self._bound = BoundLoss(self._model, task.loss)
+        self._names = _trained(task, self._model)
+        self._params = self._stacked(dict(self._model.named_parameters()), self._names)
+        self._buffers = self._stacked(
+            dict(self._model.named_buffers()), [n for n, _ in self._model.named_buffers()]
+        )
+        self._optimizer = self._make_optimizer(seed)
+        self._lr_table = torch.from_numpy(np.ascontiguousarray(rates.T)).to(
+            task.device, _rate_dtype(task.device)
+        )
+        self._update = Traced(
+            vmap(grad_and_value(self._member_loss, has_aux=True), in_dims=(0, 0, None), randomness="same")
+        )
+        self._eval_bound = BoundLoss(copy.deepcopy(self._model).eval(), task.loss)
+        self._functions = {"loss": task.loss, **{f"metric {k}": v for k, v in task.metrics.items()}}
+        self._measure = Traced(vmap(self._member_metrics, in_dims=(0, 0, None), randomness="same"))
+
+    def _stacked(self, state: Tensors, names: Sequence[str]) -> Tensors:
+        count = len(self._rows)
+        return {
+            f"model.{name}": state[name].detach().unsqueeze(0).repeat(count, *[1] * state[name].ndim)
+            for name in names
+        }
+
+    def _make_optimizer(self, seed: int) -> StackedOptimizer:
+        prototype = self._task.make_optimizer(self._model, 1.0)
+        update = NATIVE.get(type(prototype))
+        stacked = list(self._params.values())
+        if update is None:
+            models = [self._task.make_model(seed) for _ in self._rows]
+            separate = Separate(lambda model: self._task.make_optimizer(model, 1.0), models, self._names)
+            separate.bind(stacked)
+            return separate
+        parameters = dict(self._model.named_parameters())
+        home = {id(p): group for group in prototype.param_groups for p in group["params"]}
+        groups = [home[id(parameters[name])] for name in self._names]
+        return Native(update, stacked, groups, [float(group["lr"]) for group in groups])
+
+    def _member_loss(self, params: Tensors, buffers: Tensors, batch: Any) -> tuple[torch.Tensor, Tensors]:
+        # Buffers are copied, so that a loss which changes them in place changes nothing before its update.
+        state = params | {name: buffer.clone() for name, buffer in buffers.items()}
+        loss, left = functional_call(self._bound, state, (batch,))
+        return loss, left
+
+    def _member_metrics(self, params: Tensors, buffers: Tensors, batch: Any) -> Tensors:
+        state = params | {name: buffer.clone() for name, buffer in buffers.items()}
+        values = {}
+        for name, function in self._functions.items():
+            self._eval_bound.loss = function
+            values[name] = functional_call(self._eval_bound, state, (batch,))[0]
+        return values
+
+    def advance(self, count: int) -> None:
+        """Train every living member for `count` more updates."""
+        with isolated_rng(), torch.no_grad():
+            restore_rng(self._rng)
+            for t in range(self._done, self._done + count):
+                if not self._rows.size:
+                    break
+                self._advance_once(t)
+            self._rng = capture_rng()
+        self._done += count
+
+    def _advance_once(self, t: int) -> None:
+        batch = next(self._batches)
+        for name, values in self._controls.items():
+            self._optimizer.set(name, float(values[t]))
+        if t == 0:
+            self._check_against_plain(batch)
+        try:
+            grads, (losses, buffers) = self._update(self._params, self._buffers, batch)
+        except ChangedBehaviour as error:
+            raise NotStackableError(str(error)) from error
+        lr = self._lr_table[t]
+        self._optimizer.step(
+            [grads[name] for name in self._params], lr if lr.numel() == len(self._rows) else lr[self._places]
+        )
+        self._buffers = buffers
+        self._note(t, losses)
+
+    def _note(self, t: int, losses: torch.Tensor) -> None:
+        values = losses.double().cpu().numpy()
+        living = self.alive[self._rows]
+        rows = self._rows[living]
+        self.train_loss[rows, t] = values[living]
+        self.updates_done[rows] += 1
+        bad = self._watch.diverged(rows, values[living])
+        if bad.any():
+            self.drop(rows[bad].tolist(), updates_left=self._rates.shape[1] - t - 1)
+
+    def drop(self, rows: Sequence[int], *, updates_left: int | None = None) -> None:
+        """Stop counting these members, and take them out of the stack when that saves more than it costs."""
+        self.alive[list(rows)] = False
+        left = self._rates.shape[1] - self._done if updates_left is None else updates_left
+        dead = int((~self.alive[self._rows]).sum())
+        if dead and (dead == len(self._rows) or left * dead / len(self._rows) > REBUILD_COST):
+            self._compact()
+
+    def _compact(self) -> None:
+        places = np.flatnonzero(self.alive[self._rows])
+        keep = torch.from_numpy(places).to(self._task.device)
+        self._rows = self._rows[places]
+        self._params = {name: p.index_select(0, keep) for name, p in self._params.items()}
+        self._buffers = {name: b.index_select(0, keep) for name, b in self._buffers.items()}
+        self._optimizer.keep(keep, list(self._params.values()))
+
+    @property
+    def _places(self) -> torch.Tensor:
+        return torch.from_numpy(self._rows).to(self._task.device)
+
+    def _check_against_plain(self, batch: Any) -> None:
+        """Compare the first update's loss, gradient and buffers with plain autograd, to trust the rest."""
+        before = capture_rng()
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                grads, (losses, buffers) = self._update(self._params, self._buffers, batch)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise NotStackableError(first_line(error)) from error
+        for warning in caught:
+            if "batching rule" in str(warning.message):
+                operation = str(warning.message).split("for ")[-1].split(". ")[0]
+                raise NotStackableError(f"torch has no batching rule for {operation}")
+        after = capture_rng()
+        restore_rng(before)
+        loss, plain_grads, plain_buffers = self._plain(batch)
+        same_numbers = torch.equal(after.cpu, capture_rng().cpu)
+        restore_rng(before)
+        pairs = [(losses[0], loss)]
+        pairs += [(grads[name][0], plain_grads[name]) for name in grads]
+        pairs += [(buffers[name][0], plain_buffers[name]) for name in buffers]
+        if not same_numbers or not all(close(a, b) for a, b in pairs):
+            raise NotStackableError(
+                "a stacked update differs from a plain one, so the model cannot be trusted to vmap"
+            )
+
+    def _plain(self, batch: Any) -> tuple[torch.Tensor, Tensors, Tensors]:
+        leaves = {name: p[0].clone().requires_grad_() for name, p in self._params.items()}
+        state = leaves | {name: b[0].clone() for name, b in self._buffers.items()}
+        with torch.enable_grad(), RowMajorDropout():
+            loss, buffers = functional_call(self._bound, state, (batch,))
+            grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+        filled = (
+            torch.zeros_like(p) if g is None else g for g, p in zip(grads, leaves.values(), strict=True)
+        )
+        return loss.detach(), dict(zip(leaves, filled, strict=True)), buffers
+
+    def evaluate(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Held-out loss (K,) and metrics (K,) each; NaN for members that are gone."""
+        sums = {name: np.zeros(len(self._rows)) for name in self._functions}
+        with isolated_rng(self._evaluation.seed), torch.no_grad():
+            for batch, n in self._evaluation.batches if self._rows.size else ():
+                for name, values in self._measure(self._params, self._buffers, batch).items():
+                    sums[name] += values.double().cpu().numpy() * n
+        results = {}
+        for name, total in sums.items():
+            result = np.full(len(self.alive), np.nan)
+            result[self._rows] = total / self._evaluation.samples
+            results[name.removeprefix("metric ")] = np.where(self.alive, result, np.nan)
+        return results.pop("loss"), results
+
+
+def refuse_known(model: nn.Module) -> None:
+    """Modules that are known to be no good in a stack, named before any time is spent on them."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.LSTM):
+            raise NotStackableError(
+                f"{name or 'the model'} is an LSTM, whose fused kernel has no batching rule"
+            )
+        if type(module).__name__ == "OptimizedModule":
+            raise NotStackableError(f"{name or 'the model'} is compiled, and vmap cannot look inside")
+
+
+def _trained(task: Task, model: nn.Module) -> list[str]:
+    """Names of the parameters that the optimizer updates and that the loss reaches.
+
+    torch leaves a parameter without a gradient alone, weight decay included; so does the stack.
+    """
+    optimizer = task.make_optimizer(model, 1.0)
+    updated = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    candidates = {n: p for n, p in model.named_parameters() if p.requires_grad and id(p) in updated}
+    probe = copy.deepcopy(model)
+    reached = dict(probe.named_parameters())
+    with isolated_rng(0), torch.enable_grad():
+        loss = task.loss(probe, task.trial_batch(min(8, task.batch_size)))
+        grads = torch.autograd.grad(loss, [reached[n] for n in candidates], allow_unused=True)
+    return [name for name, g in zip(candidates, grads, strict=True) if g is not None]
+
+
+def _rate_dtype(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64

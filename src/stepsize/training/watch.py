@@ -1,0 +1,38 @@
+"""When a member has diverged: the same rule for every engine, applied to each update's training loss."""
+
+from __future__ import annotations
+
+import numpy as np
+
+DIVERGED_ABOVE = 10.0
+"""A member has diverged when its smoothed training loss exceeds the start by nine times the start's size."""
+
+SMOOTHING = 0.9
+"""Decay of the debiased moving average that is compared, so that one unlucky batch does not count."""
+
+
+class Watch:
+    """Follows the training losses of K members and tells which have diverged.
+
+    Diverged means: the loss is not finite, or its moving average m_t = (1−β) Σ β^(t−i) L_i / (1−β^(t+1))
+    exceeds L_0 + (multiple − 1)·|L_0|, where L_0 is the member's loss before its first update.
+    """
+
+    def __init__(self, members: int, multiple: float = DIVERGED_ABOVE) -> None:
+        self._multiple = multiple
+        self._average = np.zeros(members)
+        self._weight = np.zeros(members)
+        self._limit = np.full(members, np.nan)
+
+    def diverged(self, rows: np.ndarray, losses: np.ndarray) -> np.ndarray:
+        """Take in the losses (len(rows),) of the members `rows`; True where a member has now diverged."""
+        fresh = np.isnan(self._limit[rows])
+        if fresh.any():
+            start = losses[fresh]
+            self._limit[rows[fresh]] = start + (self._multiple - 1.0) * np.abs(start)
+        with np.errstate(invalid="ignore", over="ignore"):
+            self._average[rows] = SMOOTHING * self._average[rows] + (1 - SMOOTHING) * losses
+            self._weight[rows] = SMOOTHING * self._weight[rows] + (1 - SMOOTHING)
+            above = self._average[rows] > self._weight[rows] * self._limit[rows]
+        beyond: np.ndarray = ~np.isfinite(losses) | above
+        return beyond
