@@ -16,7 +16,7 @@ CURVE = sigmoid_fall(LRS)
         (np.where(LRS < 0.5, CURVE, np.nan), "turns"),
         (np.where(LRS < 0.5, CURVE, 1e9), "turns"),
         (np.linspace(1, 2, 40), "rising"),
-        (CURVE[LRS > 0.74], "diverged"),
+        (CURVE[LRS > 0.74], "rising"),
         (np.where(LRS < 1e-3, 2.3, np.inf), "rising"),
         (np.full(100, 2.3), "flat"),
         (np.zeros(100), "flat"),

@@ -76,6 +76,8 @@ def read_shape(losses: ArrayLike) -> Shape:
     diverges = length < values.size
     if length < FEWEST:
         form: Form = "diverged" if diverges else "too_few_points"
+        if finite_length(values) >= FEWEST:
+            form = "rising"
         return Shape(
             form=form,
             length=length,
