@@ -90,6 +90,8 @@ class Task:
         self.seed = integer("seed", seed, at_least=0)
         self.loss = loss
         self.metrics: dict[str, Loss] = dict(metrics or {})
+        if "loss" in self.metrics:
+            raise ValueError("metrics must not hold 'loss', the name of the loss itself: pass another name")
         self._model = model
         self._optimizer = optimizer
         self._params = params if params is not None else nn.Module.parameters

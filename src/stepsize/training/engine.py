@@ -34,8 +34,8 @@ class Engine(Protocol):
         """Train every living member for `count` more updates."""
         ...
 
-    def evaluate(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Held-out loss (K,) and metrics (K,) each."""
+    def evaluate(self) -> dict[str, np.ndarray]:
+        """Held-out "loss" and each metric on every fold, (K, F)."""
         ...
 
     def drop(self, rows: Sequence[int]) -> None:
@@ -116,7 +116,9 @@ class _Call:
         self._controls, self._engine, self._memory, self._progress = controls, engine, memory, progress
         self._reason = "engine='loop' was asked for" if engine == "loop" else ""
         shape = (len(members), len(evaluate_at))
+        self._evaluation = Evaluation.of(task)
         self._val_loss = np.full(shape, np.nan)
+        self._val_folds = np.full((*shape, len(self._evaluation.batches)), np.nan)
         self._metrics = {name: np.full(shape, np.nan) for name in task.metrics}
         self._train_loss = np.full(rates.shape, np.nan)
         self._alive = np.ones(len(members), dtype=bool)
@@ -124,7 +126,6 @@ class _Call:
 
     def run(self) -> History:
         started = time.perf_counter()
-        self._evaluation = Evaluation.of(self._task)
         by_seed: dict[int, list[int]] = {}
         for row, member in enumerate(self._members):
             by_seed.setdefault(member.seed, []).append(row)
@@ -180,14 +181,17 @@ class _Call:
         self._updates_done[rows] = engine.updates_done
 
     def _evaluate(self, engine: Engine, rows: list[int], column: int) -> None:
-        loss, metrics = engine.evaluate()
-        gone = engine.alive & ~np.isfinite(loss)
+        folds = engine.evaluate()
+        gone = engine.alive & ~np.isfinite(folds["loss"]).all(axis=1)
         if gone.any():
             engine.drop(np.flatnonzero(gone).tolist())
-            loss = np.where(gone, np.nan, loss)
-        self._val_loss[rows, column] = loss
-        for name, values in metrics.items():
-            self._metrics[name][rows, column] = np.where(gone, np.nan, values)
+        for name, values in folds.items():
+            values[gone] = np.nan
+            mean = values @ self._evaluation.weights
+            if name == "loss":
+                self._val_loss[rows, column], self._val_folds[rows, column] = mean, values
+            else:
+                self._metrics[name][rows, column] = mean
 
     def _history(self, seconds: float) -> History:
         done = self._updates_done
@@ -206,6 +210,7 @@ class _Call:
             train_loss=self._train_loss,
             evaluated_at=np.array(self._evaluate_at, dtype=np.float64),
             val_loss=self._val_loss,
+            val_folds=self._val_folds,
             metrics=self._metrics,
             updates_done=tuple(int(n) for n in done),
             engine="loop" if self._reason else "stack",

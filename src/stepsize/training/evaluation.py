@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from stepsize._rng import derived_seed
 from stepsize.data import Batch, Stream, evaluation_batches
@@ -12,21 +16,31 @@ STREAM_BATCHES = 32
 """Fresh batches that stand in for held-out data when training data is a stream."""
 
 ROWS = 1024
-"""Samples per evaluation batch: large enough to be efficient, small enough for K members at once."""
+"""Samples per evaluation batch, at most: large enough to be efficient, small enough for K members at once."""
+
+FOLDS = 8
+"""Evaluation batches, at least: their spread tells how much the held-out loss owes to its few samples."""
 
 _SALT = 11
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Batches with their sample counts, and the seed for losses that draw random numbers when evaluated."""
+    """Batches with their sample counts, and the seed for losses that draw random numbers when evaluated.
+
+    Each of the F batches is a fold: the held-out loss is the mean of the folds' losses, with `weights` (F,)
+    in proportion to their samples. `functions` are the loss and the metrics.
+    """
 
     batches: tuple[tuple[Batch, int], ...]
-    samples: int
+    weights: np.ndarray
+    functions: dict[str, Callable[..., Any]]
     seed: int
 
     @classmethod
     def of(cls, task: Task) -> Evaluation:
-        size = task.batch_size if isinstance(task.val, Stream) else ROWS
+        size = task.batch_size if isinstance(task.val, Stream) else min(ROWS, max(1, task.val.size // FOLDS))
         batches = tuple(evaluation_batches(task.val, size, task.seed, stream_batches=STREAM_BATCHES))
-        return cls(batches, sum(n for _, n in batches), derived_seed(_SALT, task.seed) % 2**63)
+        counts = np.array([n for _, n in batches], dtype=np.float64)
+        functions = {"loss": task.loss, **task.metrics}
+        return cls(batches, counts / counts.sum(), functions, derived_seed(_SALT, task.seed) % 2**63)

@@ -45,7 +45,8 @@ class History(Result):
     """K members over T updates, with E evaluations of the held-out loss.
 
     Arrays: `rates` (K, T), `train_loss` (K, T), `evaluated_at` (E,) updates done before each
-    evaluation, `val_loss` (K, E), each of `metrics` (K, E). What was not measured is NaN.
+    evaluation, `val_loss` (K, E), each of `metrics` (K, E), and `val_folds` (K, E, F), the held-out loss on
+    each of F parts of the held-out data. What was not measured is NaN.
     `engine` tells which engine trained, and `engine_reason` why it was not the stack.
     """
 
@@ -55,6 +56,7 @@ class History(Result):
     train_loss: np.ndarray
     evaluated_at: np.ndarray
     val_loss: np.ndarray
+    val_folds: np.ndarray
     metrics: dict[str, np.ndarray]
     updates_done: tuple[int, ...]
     engine: Literal["stack", "loop"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -108,23 +107,19 @@ class Loop:
         runner.optimizer.step(closure)
         return first[0]
 
-    def evaluate(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Held-out loss (K,) and metrics (K,) each; NaN for members that are gone."""
-        names = {"loss": self._task.loss, **{f"metric {k}": v for k, v in self._task.metrics.items()}}
-        sums = {name: np.full(len(self._runners), np.nan) for name in names}
+    def evaluate(self) -> dict[str, np.ndarray]:
+        """Held-out "loss" and each metric on every fold, (K, F); NaN for members that are gone."""
+        shape = (len(self._runners), len(self._evaluation.batches))
+        results = {name: np.full(shape, np.nan) for name in self._evaluation.functions}
         with isolated_rng(self._evaluation.seed), torch.no_grad():
             start = capture_rng()
             for row in np.flatnonzero(self.alive):
                 restore_rng(start)
                 model = self._runners[row].model.eval()
-                totals: dict[str, Any] = dict.fromkeys(names, 0.0)
-                for batch, n in self._evaluation.batches:
-                    for name, function in names.items():
-                        totals[name] += float(function(model, batch)) * n
-                for name, total in totals.items():
-                    sums[name][row] = total / self._evaluation.samples
-        loss = sums.pop("loss")
-        return loss, {name.removeprefix("metric "): values for name, values in sums.items()}
+                for fold, (batch, _) in enumerate(self._evaluation.batches):
+                    for name, function in self._evaluation.functions.items():
+                        results[name][row, fold] = float(function(model, batch))
+        return results
 
     def drop(self, rows: Sequence[int]) -> None:
         """Stop training these members and free their weights."""

@@ -83,7 +83,6 @@ class Stack:
             vmap(grad_and_value(self._member_loss, has_aux=True), in_dims=(0, 0, None), randomness="same")
         )
         self._eval_bound = BoundLoss(copy.deepcopy(self._model).eval(), task.loss)
-        self._functions = {"loss": task.loss, **{f"metric {k}": v for k, v in task.metrics.items()}}
         self._measure = Traced(vmap(self._member_metrics, in_dims=(0, 0, None), randomness="same"))
 
     def _stacked(self, state: Tensors, names: Sequence[str]) -> Tensors:
@@ -116,7 +115,7 @@ class Stack:
     def _member_metrics(self, params: Tensors, buffers: Tensors, batch: Any) -> Tensors:
         state = params | {name: buffer.clone() for name, buffer in buffers.items()}
         values = {}
-        for name, function in self._functions.items():
+        for name, function in self._evaluation.functions.items():
             self._eval_bound.loss = function
             values[name] = functional_call(self._eval_bound, state, (batch,))[0]
         return values
@@ -218,19 +217,17 @@ class Stack:
         )
         return loss.detach(), dict(zip(leaves, filled, strict=True)), buffers
 
-    def evaluate(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Held-out loss (K,) and metrics (K,) each; NaN for members that are gone."""
-        sums = {name: np.zeros(len(self._rows)) for name in self._functions}
+    def evaluate(self) -> dict[str, np.ndarray]:
+        """Held-out "loss" and each metric on every fold, (K, F); NaN for members that are gone."""
+        shape = (len(self.alive), len(self._evaluation.batches))
+        results = {name: np.full(shape, np.nan) for name in self._evaluation.functions}
         with isolated_rng(self._evaluation.seed), torch.no_grad():
-            for batch, n in self._evaluation.batches if self._rows.size else ():
+            for fold, (batch, _) in enumerate(self._evaluation.batches if self._rows.size else ()):
                 for name, values in self._measure(self._params, self._buffers, batch).items():
-                    sums[name] += values.double().cpu().numpy() * n
-        results = {}
-        for name, total in sums.items():
-            result = np.full(len(self.alive), np.nan)
-            result[self._rows] = total / self._evaluation.samples
-            results[name.removeprefix("metric ")] = np.where(self.alive, result, np.nan)
-        return results.pop("loss"), results
+                    results[name][self._rows, fold] = values.double().cpu().numpy()
+        for values in results.values():
+            values[~self.alive] = np.nan
+        return results
 
 
 def refuse_known(model: nn.Module) -> None:
