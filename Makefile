@@ -11,6 +11,8 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
 INSTALL := $(PIP) install --constraint constraints.txt
+# The extras that the conformance tests compare with.
+CONFORMANCE := keras,optax,tensorboard,transformers
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -31,7 +33,7 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, and the contracts between the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.dev ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
@@ -47,10 +49,16 @@ examples: $(VENV)/.core ## run every example; what they write goes to out/
 bench: $(VENV)/.dev ## measure the engine against its rivals; the tables go to benchmarks/
 	$(BIN)/python -m benchmarks.engine $(ARGS)
 
-package: $(VENV)/.package ## build the wheel and the sdist, and check the wheel by itself
+package: $(VENV)/.package ## build the wheel and the sdist, and run what the wheel holds
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m venv --clear out/wheel
+	out/wheel/bin/python -m pip install --quiet --disable-pip-version-check --no-deps dist/*.whl
+	@echo "The wheel alone, with the dependencies of $(VENV):"
+	@dependencies=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && cd out && \
+	PYTHONPATH=$$dependencies wheel/bin/stepsize --help >/dev/null && \
+	PYTHONPATH=$$dependencies wheel/bin/python -c 'import stepsize as ss; print(ss.__file__, ss.datasets.mnist_task())'
 
 clean: ## remove everything that these commands made
 	rm -rf $(VENV) build dist out site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -81,7 +89,8 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/.made
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.core
 	@echo "Installing the test and lint tools into $(VENV), once"
-	@$(INSTALL) --group dev
+	@$(INSTALL) --editable '.[$(CONFORMANCE)]' --group dev
+	@$(INSTALL) --no-deps timm # timm.scheduler runs without torchvision, which would have to match torch's build
 	@touch $@
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/.core
@@ -89,7 +98,7 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/.core
 	@$(INSTALL) --group docs
 	@touch $@
 
-$(VENV)/.package: pyproject.toml constraints.txt | $(VENV)/.made
+$(VENV)/.package: pyproject.toml constraints.txt | $(VENV)/.core
 	@echo "Installing the packaging tools into $(VENV), once"
 	@$(INSTALL) --group package
 	@touch $@
