@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stepsize.decide.advice import Advice
     from stepsize.decide.find_lr import find_lr
     from stepsize.decide.tune import tune
-    from stepsize.decide.zoom import Zoom
+    from stepsize.measure.zoom import Zoom
     from stepsize.measure.curve import Curve
     from stepsize.measure.range_test import Stage, range_test
     from stepsize.schedules import Run, Schedule
@@ -28,7 +28,7 @@ _HOME = {
     "Schedule": "stepsize.schedules",
     "Stage": "stepsize.measure.range_test",
     "Task": "stepsize.task",
-    "Zoom": "stepsize.decide.zoom",
+    "Zoom": "stepsize.measure.zoom",
     "accuracy": "stepsize.task",
     "datasets": "stepsize",
     "find_lr": "stepsize.decide.find_lr",

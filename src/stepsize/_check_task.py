@@ -8,6 +8,7 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -30,6 +31,14 @@ def integer(argument: str, value: Any, *, at_least: int) -> int:
             if number >= at_least:
                 return number
     raise ValueError(f"{argument} must be a whole number >= {at_least}, but is {value!r}")
+
+
+def positive_rate(argument: str, value: float) -> None:
+    """Refuse anything but a finite number above zero."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
+        raise TypeError(f"{argument} must be a number, but is {value!r}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{argument} must be finite and above 0, but is {value}")
 
 
 def check_single_object(model: nn.Module | Callable[[], nn.Module]) -> nn.Module:

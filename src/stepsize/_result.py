@@ -45,7 +45,7 @@ def provenance(*, device: str, seeds: tuple[int, ...]) -> Provenance:
 
     return Provenance(
         stepsize=__version__,
-        torch=torch.__version__,
+        torch=str(torch.__version__),
         numpy=np.__version__,
         python=platform.python_version(),
         device=device,

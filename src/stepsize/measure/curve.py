@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
 
 from stepsize._result import Provenance, Result
-from stepsize.estimate import Suggestion
+from stepsize.estimate import Suggestion, mean_over_seeds
 from stepsize.training.history import Cost
 
 
@@ -31,3 +32,23 @@ class Curve(Result):
     task: str
     cost: Cost
     provenance: Provenance
+
+    def table(self) -> list[dict[str, float]]:
+        """One row per rate: `log10_lr`, `lr`, `loss` (the mean over seeds, infinite after a divergence) and
+        `smoothed`, as the textbook's table 12-4 pairs log10 rates with rates."""
+        columns = zip(self.lrs, mean_over_seeds(self.losses), self.smoothed, strict=True)
+        return [
+            {"log10_lr": math.log10(lr), "lr": float(lr), "loss": float(loss), "smoothed": float(smoothed)}
+            for lr, loss, smoothed in columns
+        ]
+
+    def __str__(self) -> str:
+        seeds = "1 seed" if len(self.losses) == 1 else f"{len(self.losses)} seeds"
+        lines = [
+            f"Range test of {self.task}: {len(self.lrs)} rates from {self.lrs[0]:.3g} to {self.lrs[-1]:.3g}, {seeds}, "
+            f"{self.cost.updates:,} updates in {self.cost.seconds:.1f} s"
+        ]
+        for name, suggestion in self.suggestions.items():
+            answer = suggestion.status if suggestion.lr is None else f"{suggestion.lr:.3g}"
+            lines.append(f"  {name:16} {answer:14} {suggestion.why}")
+        return "\n".join(lines)

@@ -1,0 +1,79 @@
+"""One pass with a rising rate: the measurement behind every range test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from stepsize._result import frozen, provenance
+from stepsize.estimate import centred_average, mean_over_seeds, suggest
+from stepsize.measure.curve import Curve
+from stepsize.task import Task
+from stepsize.training import Member, train
+from stepsize.training.engine import Progress
+
+SMOOTHING = 0.9
+"""Decay of the two-sided average drawn over a curve: about ten rates either way, and no lag."""
+
+
+@dataclass(frozen=True)
+class RatePlan:
+    """The rates of a pass, rising, and how many updates each is held."""
+
+    lrs: np.ndarray
+    iters: tuple[int, ...]
+    mode: Literal["exp", "linear", "staged"]
+
+    @property
+    def updates(self) -> int:
+        return sum(self.iters)
+
+
+def measure_curve(
+    task: Task,
+    plan: RatePlan,
+    *,
+    seeds: Sequence[int],
+    loss: Literal["train", "val"],
+    progress: Progress | None = None,
+) -> Curve:
+    """Train each seed once along the plan, and read the suggestions off the mean over seeds."""
+    rates = np.repeat(plan.lrs, plan.iters)
+    ends = np.cumsum(plan.iters)
+    members = [Member(lr=1.0, seed=seed) for seed in seeds]
+    evaluate_at = [0, *ends.tolist()] if loss == "val" else [0]
+    history = train(task, members, np.tile(rates, (len(members), 1)), evaluate_at=evaluate_at, progress=progress)
+    if loss == "val":
+        losses = history.val_loss[:, 1:]
+    else:
+        losses = _mean_per_rate(history.train_loss, plan.iters)
+    diverged_at = [
+        rates[done - 1] if status == "diverged" else np.nan
+        for done, status in zip(history.updates_done, history.status, strict=True)
+    ]
+    mean = mean_over_seeds(losses)
+    return Curve(
+        lrs=frozen(plan.lrs),
+        losses=frozen(losses),
+        smoothed=frozen(centred_average(mean, SMOOTHING)),
+        diverged_at=frozen(diverged_at),
+        mode=plan.mode,
+        iters_per_rate=plan.iters,
+        loss_kind=loss,
+        start_loss=float(np.mean(history.val_loss[:, 0])) if loss == "val" else float(np.mean(losses[:, 0])),
+        suggestions=suggest(plan.lrs, mean),
+        task=task.name,
+        cost=history.cost,
+        provenance=provenance(device=str(task.device), seeds=tuple(seeds)),
+    )
+
+
+def _mean_per_rate(losses: np.ndarray, iters: tuple[int, ...]) -> np.ndarray:
+    """(S, T) losses averaged over the updates held at each rate, (S, n); non-finite if any of them is."""
+    starts = np.concatenate([[0], np.cumsum(iters)[:-1]])
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums: np.ndarray = np.add.reduceat(losses, starts, axis=1)
+    return sums / np.array(iters)
