@@ -9,7 +9,8 @@ PYTHON ?= python3 python3.13 python3.12 python3.11 python3.14 python
 VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
+# Twice quiet: errors alone.
+PIP := $(BIN)/python -m pip --quiet --quiet --no-input --disable-pip-version-check
 INSTALL := $(PIP) install --constraint constraints.txt
 # The extras that the conformance tests compare with.
 CONFORMANCE := keras,optax,tensorboard,transformers
