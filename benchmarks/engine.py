@@ -29,20 +29,40 @@ UPDATES = 300
 FLOOR_MEMBER_UPDATES = 2000
 REPEATS = 5
 
-HEADER = """\
-| batch | members | plain loop | DataLoader loop | floor | stepsize | ÷ plain | ÷ DataLoader | ÷ floor |
-|--:|--:|--:|--:|--:|--:|--:|--:|--:|"""
+RATIOS = """\
+| batch | members | ÷ plain loop | ÷ DataLoader loop | ÷ floor |
+|--:|--:|--:|--:|--:|"""
 
-EXPLANATION = """\
-`make bench` writes this page. Speeds are in member-updates per second (one update of one model), the median
-of {repeats} repeats in which all rivals take turns; ± is half the distance between the extremes, as a share
-of the median. The net is the reference net, 784-64-16-10 with cross-entropy and plain SGD, on MNIST.
+SPEEDS = """\
+| batch | members | stepsize | plain loop | DataLoader loop | floor |
+|--:|--:|--:|--:|--:|--:|"""
+
+PAGE = """\
+# Benchmarks
+
+How many times as fast `stepsize` trains as a rival: its member-updates per second over the rival's, taken
+repeat by repeat. A member-update is one update of one model; an ordinary loop trains one model at a time,
+so its speed does not depend on the number of members. The figure is the median of {repeats} repeats in
+which all rivals take turns; ± is half the distance between the extremes, as a share of the median.
+
+{ratios}
 
 - **plain loop**: one model at a time, batches sliced by index from tensors in memory.
 - **DataLoader loop**: the same, fed by a shuffling `DataLoader` without workers.
 - **floor**: the matrix products of the same updates and nothing else, in the fastest of three arrangements.
-- **stepsize**: `stepsize.train` with all members at once, its set-up included, {updates} updates a call.
-- **÷**: the speed of stepsize over a rival's, taken repeat by repeat.
+
+The net is the reference net, 784-64-16-10 with cross-entropy and plain SGD, on MNIST. `stepsize.train`
+trains all members at once, its set-up included, {updates} updates a call.
+
+## Speeds
+
+Member-updates per second.
+
+{speeds}
+
+## Measured
+
+{circumstances}
 """
 
 
@@ -92,16 +112,23 @@ def contest(
     return speeds
 
 
-def row(batch_size: int, members: int, speeds: dict[str, Speed]) -> str:
-    def speed(name: str) -> str:
-        return f"{speeds[name].median:,.0f} ± {speeds[name].spread:.0%}"
+def ratio_row(batch_size: int, members: int, speeds: dict[str, Speed]) -> str:
+    ratios = [speeds["stepsize"].over(speeds[name]) for name in ("plain", "loader", "floor")]
+    return _row(
+        batch_size, members, [f"{ratio.median:.2f} ±\N{NO-BREAK SPACE}{ratio.spread:.0%}" for ratio in ratios]
+    )
 
-    def ratio(name: str) -> str:
-        over = speeds["stepsize"].over(speeds[name])
-        return f"{over.median:.2f} ± {over.spread:.0%}"
 
-    cells = [speed("plain"), speed("loader"), speed("floor"), speed("stepsize")]
-    cells += [f"**{ratio('plain')}**", ratio("loader"), ratio("floor")]
+def speed_row(batch_size: int, members: int, speeds: dict[str, Speed]) -> str:
+    ordered = [speeds[name] for name in ("stepsize", "plain", "loader", "floor")]
+    return _row(
+        batch_size,
+        members,
+        [f"{speed.median:,.0f} ±\N{NO-BREAK SPACE}{speed.spread:.0%}" for speed in ordered],
+    )
+
+
+def _row(batch_size: int, members: int, cells: list[str]) -> str:
     return f"| {batch_size} | {members} | " + " | ".join(cells) + " |"
 
 
@@ -112,17 +139,24 @@ def main() -> None:
     digits = ss.datasets.mnist()
     x, y = torch.from_numpy(digits.train.images).flatten(1), torch.from_numpy(digits.train.labels)
     updates, repeats = (40, 2) if quick else (UPDATES, REPEATS)
-    lines = [HEADER]
-    print(HEADER, flush=True)
+    ratios, rows = [RATIOS], [SPEEDS]
+    print(RATIOS, flush=True)
     for batch_size in BATCH_SIZES[:1] if quick else BATCH_SIZES:
         for members in MEMBERS[:2] if quick else MEMBERS:
             speeds = contest(x, y, batch_size=batch_size, members=members, updates=updates, repeats=repeats)
-            lines.append(row(batch_size, members, speeds))
-            print(lines[-1], flush=True)
+            ratios.append(ratio_row(batch_size, members, speeds))
+            rows.append(speed_row(batch_size, members, speeds))
+            print(ratios[-1], flush=True)
+    print("", *rows, sep="\n")
     if not quick:
-        explanation = EXPLANATION.format(repeats=repeats, updates=updates)
-        table = "\n".join(lines)
-        RESULTS.write_text(f"{explanation}\n{circumstances('make bench')}\n\n{table}\n", encoding="utf-8")
+        page = PAGE.format(
+            repeats=repeats,
+            updates=updates,
+            ratios="\n".join(ratios),
+            speeds="\n".join(rows),
+            circumstances=circumstances("make bench"),
+        )
+        RESULTS.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
