@@ -1,0 +1,1 @@
+"""The pictures, one file each: what is drawn, and how."""

@@ -1,0 +1,209 @@
+"""Rehearsal: the loss at the end of each shortened run, over the rate, round by round and at the decision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from stepsize._result import Result
+from stepsize.decide.advice import Advice, Rehearsal
+from stepsize.estimate import mean_over_seeds
+from stepsize.report.axes import answer_mark, danger_zone, finite_range, gone, legend, loss_axis, rate_axis
+from stepsize.report.numbers import fraction, number, plural, rate
+from stepsize.report.picture import Picture, Table
+from stepsize.report.pictures.range_test import finite_or_none
+from stepsize.report.theme import Colours
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """One rehearsal: `losses` has a row a seed and a column a rate, None where the run diverged."""
+
+    steps: int
+    horizon: int
+    lrs: tuple[float, ...]
+    losses: tuple[tuple[float | None, ...], ...]
+    mean: tuple[float | None, ...]
+
+    @property
+    def share(self) -> str:
+        """How long it was, against the real run."""
+        return fraction(self.steps, self.horizon)
+
+
+class RoundsData(msgspec.Struct, frozen=True, kw_only=True):
+    """All rounds, shortest first, and the answer; `cliff` is the smallest rate above it that diverged."""
+
+    rounds: tuple[Round, ...]
+    lr: float | None
+    low: float | None
+    high: float | None
+    cliff: float | None
+    start_loss: float | None
+    loss_kind: str
+
+
+def rounds_data(result: Result) -> RoundsData | None:
+    """The rounds of an advice that rehearsed."""
+    if not isinstance(result, Advice) or not result.rehearsals:
+        return None
+    rounds = tuple(_round(rehearsal) for rehearsal in result.rehearsals)
+    return RoundsData(
+        rounds=rounds,
+        lr=result.lr,
+        low=result.lr_low,
+        high=result.lr_high,
+        cliff=_cliff(rounds, result.lr),
+        start_loss=result.start_loss,
+        loss_kind=result.loss_kind,
+    )
+
+
+def decision_data(result: Result) -> RoundsData | None:
+    """The last round alone, which decided."""
+    data = rounds_data(result)
+    if data is None or data.lr is None or len(data.rounds) < 2:
+        return None
+    last = data.rounds[-1:]
+    return msgspec.structs.replace(data, rounds=last, cliff=_cliff(last, data.lr))
+
+
+def _round(rehearsal: Rehearsal) -> Round:
+    order = np.argsort(rehearsal.lrs)
+    losses = np.atleast_2d(rehearsal.losses)[:, order]
+    return Round(
+        steps=rehearsal.steps,
+        horizon=rehearsal.horizon,
+        lrs=tuple(rehearsal.lrs[order].tolist()),
+        losses=tuple(finite_or_none(row) for row in losses),
+        mean=finite_or_none(mean_over_seeds(losses)),
+    )
+
+
+def _cliff(rounds: tuple[Round, ...], lr: float | None) -> float | None:
+    lost = [
+        rate_
+        for one in rounds
+        for rate_, mean in zip(one.lrs, one.mean, strict=True)
+        if mean is None and (lr is None or rate_ > lr)
+    ]
+    return min(lost, default=None)
+
+
+def draw_rounds(axes: Axes, data: RoundsData, colours: Colours) -> None:
+    """One line a round through the seeds' means, seeds as dots, diverged runs as crosses at the top."""
+    _draw(axes, data, colours, [lr for one in data.rounds for lr in one.lrs], data.start_loss)
+
+
+def draw_decision(axes: Axes, data: RoundsData, colours: Colours) -> None:
+    """The last round close up, with the loss that may be given up."""
+    (last,) = data.rounds
+    lowest = min((mean for mean in last.mean if mean is not None), default=None)
+    limit = None
+    if lowest is not None and data.start_loss is not None:
+        limit = lowest + 0.01 * (data.start_loss - lowest)
+    _draw(axes, data, colours, last.lrs, data.start_loss)
+    if limit is not None:
+        axes.axhline(
+            limit, color=colours.muted, linewidth=0.9, linestyle=(0, (1, 2)), label="1% of the progress lost"
+        )
+        legend(axes)
+
+
+def _draw(
+    axes: Axes, data: RoundsData, colours: Colours, lrs: list[float] | tuple[float, ...], cap: float | None
+) -> None:
+    rate_axis(axes, [*lrs, *(edge for edge in (data.low, data.high) if edge is not None)])
+    losses = [np.array(one.losses, dtype=np.float64) for one in data.rounds]
+    loss_axis(axes, *finite_range(*losses, cap=cap), f"{data.loss_kind} loss at the end")
+    if data.cliff is not None:
+        danger_zone(axes, data.cliff, colours, "a run diverges")
+    if data.lr is not None:
+        answer_mark(axes, data.lr, colours, data.low, data.high)
+    shades = _shades(len(data.rounds), colours)
+    for one, seeds, shade in zip(data.rounds, losses, shades, strict=True):
+        last = one is data.rounds[-1]
+        for row in seeds:
+            axes.plot(one.lrs, row, "o", color=shade, markersize=3.5, alpha=0.55, markeredgewidth=0, zorder=3)
+        mean = np.array(one.mean, dtype=np.float64)
+        label = f"{one.share}, {plural(len(one.losses), 'seed')}"
+        axes.plot(one.lrs, mean, color=shade, linewidth=2 if last else 1.3, zorder=3, label=label)
+        lost = [lr for lr, row in zip(one.lrs, seeds.T, strict=True) if not np.isfinite(row).all()]
+        gone(axes, lost, colours, label="diverged" if last and any_lost(data) else None)
+    legend(axes)
+
+
+def any_lost(data: RoundsData) -> bool:
+    """Whether any run of any round diverged."""
+    return any(mean is None for one in data.rounds for mean in one.mean)
+
+
+def _shades(rounds: int, colours: Colours) -> list[str]:
+    """The longer the round, the darker its line; the last one, which decides, in ink."""
+    return [*[colours.line] * (rounds - 2), *[colours.muted] * (rounds > 1), colours.ink]
+
+
+def caption_rounds(data: RoundsData) -> str:
+    """What to see."""
+    rounds = plural(len(data.rounds), "round")
+    text = f"{rounds} of rehearsal, each a shortened real run with the same schedule shape."
+    if data.lr is not None:
+        text += f" Rates that fall behind are dropped; the bottom of the last line gives {rate(data.lr)}."
+    if data.cliff is not None:
+        text += f" From {rate(data.cliff)} on, a run diverged."
+    return text
+
+
+def caption_decision(data: RoundsData) -> str:
+    """What to see."""
+    (last,) = data.rounds
+    text = f"The last round, {last.share} long, decides."
+    if data.low is not None and data.high is not None:
+        text += (
+            f" In the shaded band, from {rate(data.low)} to {rate(data.high)}, at most 1% of the progress "
+            "from the start to the best loss is lost."
+        )
+    return text
+
+
+def alt(data: RoundsData) -> str:
+    """The picture in words."""
+    parts = []
+    for one in data.rounds:
+        means = [(mean, lr) for lr, mean in zip(one.lrs, one.mean, strict=True) if mean is not None]
+        best = (
+            f"lowest loss {number(min(means)[0])} at {rate(min(means)[1])}"
+            if means
+            else "every rate diverged"
+        )
+        parts.append(f"{one.share}, {plural(len(one.lrs), 'rate')}: {best}")
+    return f"{data.loss_kind.capitalize()} loss over learning rate. " + ". ".join(parts) + "."
+
+
+def table(data: RoundsData) -> Table:
+    """Mean and worst loss of every rate in every round."""
+    rows = []
+    for one in data.rounds:
+        for lr, mean, column in zip(one.lrs, one.mean, zip(*one.losses, strict=True), strict=True):
+            finite = [loss for loss in column if loss is not None]
+            lost = len(column) - len(finite)
+            worst = "diverged" if lost else number(max(finite), 4)
+            rows.append((one.share, rate(lr), number(mean, 4), worst, f"{len(finite)} of {len(column)}"))
+    return Table(("round", "learning rate", "mean loss", "worst seed", "seeds that finished"), tuple(rows))
+
+
+ROUNDS = Picture(
+    title="Rehearsals", data=rounds_data, draw=draw_rounds, caption=caption_rounds, alt=alt, table=table
+)
+DECISION = Picture(
+    title="The decision",
+    data=decision_data,
+    draw=draw_decision,
+    caption=caption_decision,
+    alt=alt,
+    table=table,
+)

@@ -1,0 +1,131 @@
+"""Results as a measurement would leave them, with every feature that a picture or page shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stepsize._result import Provenance, frozen
+from stepsize.decide.advice import Advice, Price, Rehearsal
+from stepsize.estimate import centred_average, mean_over_seeds, suggest
+from stepsize.measure.curve import Curve
+from stepsize.schedules import Schedule
+from stepsize.training.history import Cost
+
+Floats = NDArray[np.float64]
+
+PROVENANCE = Provenance(
+    stepsize="0.1.0", torch="2.13.0", numpy="2.4.6", python="3.11.9", device="cpu", threads=2, seeds=(0, 1, 2)
+)
+
+
+def cost(updates: int, runs: float) -> Cost:
+    return Cost(updates=updates, samples=updates * 128, seconds=updates / 1000, runs=runs)
+
+
+def loss_of(lrs: Floats, share: float, best: float = 0.42) -> Floats:
+    """Falls with the length of the run, lowest at `best`, and steeper above than below."""
+    x = np.log(lrs / best)
+    return 2.3 - (2.3 - 0.22 / share**0.35) / (1 + np.where(x < 0, 0.12, 0.5) * x**2)
+
+
+def rehearsal(
+    steps: int,
+    lrs: Floats,
+    seeds: int,
+    generator: np.random.Generator,
+    cliff: float = 2.0,
+    best: float = 0.42,
+) -> Rehearsal:
+    horizon = 860
+    at = np.linspace(0, steps, 9)
+    end = loss_of(lrs, steps / horizon, best) + 0.015 * generator.normal(size=(seeds, lrs.size))
+    end[:, lrs > cliff] = np.inf
+    decay = 1 - np.exp(-5 * (at / steps)[None, None, :])
+    curves = 2.3 - (2.3 - np.where(np.isfinite(end), end, 4.0))[:, :, None] * decay / (1 - np.exp(-5))
+    curves = np.where(np.isfinite(end)[:, :, None] | (at < steps / 3), curves, np.inf)
+    return Rehearsal(
+        steps=steps,
+        horizon=horizon,
+        seeds=tuple(range(seeds)),
+        lrs=frozen(lrs),
+        updates=frozen(at),
+        curves=frozen(curves),
+        losses=frozen(end),
+        cost=cost(steps * lrs.size * seeds, steps * lrs.size * seeds / horizon),
+    )
+
+
+def curve(staged: bool = False, seeds: int = 2, noise: float = 0.06, diverges: bool = True) -> Curve:
+    generator = np.random.default_rng(0)
+    if staged:
+        lrs = np.concatenate(
+            [np.arange(1, 10) * 10.0**e for e in (-4, -3, -2, -1)] + [np.linspace(1, 1.1, 11)]
+        )
+    else:
+        lrs = np.geomspace(1e-5, 10, 100)
+    x = np.log10(lrs)
+    base = 2.3 - 1.8 / (1 + np.exp(-4 * (x + 1.4))) + np.where(x > -0.13, 12 * (x + 0.13) ** 2, 0)
+    losses = base + noise * generator.normal(size=(seeds, lrs.size))
+    diverged_at = np.full(seeds, np.nan)
+    if diverges and not staged:
+        losses[0, -4:] = np.nan
+        diverged_at[0] = lrs[-4]
+    mean = np.where(np.isfinite(mean_over_seeds(losses)), mean_over_seeds(losses), np.nan)
+    return Curve(
+        lrs=frozen(lrs),
+        losses=frozen(losses),
+        smoothed=frozen(centred_average(mean, 0.6)),
+        diverged_at=frozen(diverged_at),
+        mode="staged" if staged else "exp",
+        iters_per_rate=(10,) * lrs.size if staged else (1,),
+        loss_kind="train",
+        start_loss=2.3,
+        suggestions=suggest(lrs, mean),
+        task="mnist",
+        cost=cost(10 * lrs.size if staged else lrs.size, 0.2),
+        provenance=PROVENANCE,
+    )
+
+
+def advice(**changes: Any) -> Advice:
+    generator = np.random.default_rng(1)
+    sound = Advice(
+        status="ok",
+        lr=0.42,
+        lr_low=0.29,
+        lr_high=0.61,
+        batch_size=128,
+        schedule=Schedule.parse("0.42 * cosine()"),
+        why="three seeds agree on the order of the rates, and the best one has worse rates on both sides",
+        task="mnist",
+        steps=860,
+        loss_kind="held-out",
+        start_loss=2.31,
+        expected_loss=0.2214,
+        prices=(
+            Price(0.25, 0.334, 0.0541),
+            Price(0.5, 0.251, 0.0142),
+            Price(1.0, 0.2214, 0.0),
+            Price(2.0, 0.262, 0.0195),
+            Price(4.0, None, None),
+        ),
+        warnings=("5,000 of the training images were held out to measure the loss",),
+        bracket=curve(),
+        rehearsals=(
+            rehearsal(54, np.geomspace(0.005, 5, 16), 1, generator),
+            rehearsal(108, np.geomspace(0.1, 1.7, 8), 2, generator),
+            rehearsal(215, np.geomspace(0.19, 0.96, 5), 3, generator),
+        ),
+        cost=Cost(updates=5_917, samples=757_376, seconds=21.3, runs=6.9),
+        provenance=PROVENANCE,
+    )
+    return msgspec.structs.replace(sound, **changes)
+
+
+def no_answer(status: str, why: str, **changes: Any) -> Advice:
+    nothing = {"lr": None, "lr_low": None, "lr_high": None, "expected_loss": None, "prices": ()}
+    return advice(status=status, why=why, **nothing, **changes)
