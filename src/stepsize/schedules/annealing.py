@@ -1,4 +1,5 @@
-"""Decay over the whole run, or without end: linear, cosine, REX, inverse square root, Noam, power, piecewise, plateau.
+"""Decay over the whole run, or without end: linear, cosine, REX, inverse square root, Noam, power,
+piecewise, plateau.
 
 In all formulas t is the update from 0, T the length of the run, z = t/T, η the peak rate `lr`; the
 functions give the factor that multiplies η, and floors are fractions of η.
@@ -14,7 +15,8 @@ import numpy as np
 
 from stepsize.schedules.classic import places
 from stepsize.schedules.clock import Array, Clock
-from stepsize.schedules.policy import Factor, Interval, Optional, Share, Trend, shape
+from stepsize.schedules.parameters import Factor, Interval, Optional, Share
+from stepsize.schedules.policy import Trend, shape
 from stepsize.schedules.robbins_monro import Tail
 from stepsize.schedules.units import LengthLike
 
@@ -101,7 +103,8 @@ def power(
 
 def _knots_complaint(a: dict[str, Any]) -> str | None:
     if len(a["at"]) != len(a["factors"]) or not a["at"]:
-        return f"at and factors: need one factor per place, but got {len(a['at'])} places and {len(a['factors'])} factors"
+        got = f"{len(a['at'])} places and {len(a['factors'])} factors"
+        return f"at and factors: need one factor per place, but got {got}"
     if max(a["factors"]) == 0:
         return "factors: must not all be 0"
     for before, after in zip(a["at"], a["at"][1:], strict=False):

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import numpy as np
 
 from stepsize.schedules.clock import Array, Clock
-from stepsize.schedules.policy import Factor, Interval, Positive, Share, shape
+from stepsize.schedules.parameters import Factor, Interval, Positive, Share
+from stepsize.schedules.policy import shape
 from stepsize.schedules.robbins_monro import Tail
 from stepsize.schedules.units import Length, LengthLike, number_text
 

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from stepsize.schedules.clock import Array, Clock
-from stepsize.schedules.policy import Factor, Interval, Optional, Share, shape
+from stepsize.schedules.parameters import Factor, Interval, Optional, Share
+from stepsize.schedules.policy import shape
 from stepsize.schedules.robbins_monro import Tail
 from stepsize.schedules.units import LengthLike
 
@@ -62,7 +63,8 @@ def warm_restarts(
     index = index - over
     part = np.where(over, 1.0, (clock.t - begin) / span)
     peaks = np.maximum(np.power(decay, index), floor)
-    return floor + (peaks - floor) * (1.0 + np.cos(np.pi * part)) / 2.0
+    values: Array = floor + (peaks - floor) * (1.0 + np.cos(np.pi * part)) / 2.0
+    return values
 
 
 def _wave(clock: Clock, up: LengthLike, down: LengthLike | None) -> tuple[Array, Array]:
@@ -95,9 +97,7 @@ def _cycle_tail(shrink: str | None) -> Any:
     trend="neither",
     tail=_cycle_tail(None),
 )
-def triangular(
-    clock: Clock, up: LengthLike = "10%", down: Optional = None, floor: OpenShare = 0.1
-) -> Array:
+def triangular(clock: Clock, up: LengthLike = "10%", down: Optional = None, floor: OpenShare = 0.1) -> Array:
     """Up from the floor in `up` updates and down in `down` (the same unless given), again and again."""
     triangle, _ = _wave(clock, up, down)
     return floor + (1.0 - floor) * triangle
@@ -109,9 +109,7 @@ def triangular(
     trend="neither",
     tail=_cycle_tail("cycle"),
 )
-def triangular2(
-    clock: Clock, up: LengthLike = "10%", down: Optional = None, floor: OpenShare = 0.1
-) -> Array:
+def triangular2(clock: Clock, up: LengthLike = "10%", down: Optional = None, floor: OpenShare = 0.1) -> Array:
     """Like `triangular`, with half the height in each new cycle: e + (η − e)·tri/2^c, c cycles finished."""
     triangle, cycle = _wave(clock, up, down)
     return floor + (1.0 - floor) * triangle * np.power(0.5, cycle)
@@ -165,12 +163,14 @@ def one_cycle(
     rise = _one_cycle_place(clock, top)
     turn = 2.0 * rise if three_phase else clock.T
     if turn > clock.T:
-        raise ValueError(f"three_phase needs top below half of the run, but got {rise:g} of {clock.T:g} updates")
+        raise ValueError(
+            f"three_phase needs top below half of the run, but got {rise:g} of {clock.T:g} updates"
+        )
     middle = start if three_phase else end
     up = start + (1.0 - start) * _bend(clock.t / rise, anneal)
     down = 1.0 + (middle - 1.0) * _bend((clock.t - rise) / (turn - rise), anneal)
     values = np.where(clock.t < rise, up, down)
-    if three_phase and clock.T > turn:
+    if three_phase and turn < clock.T:
         last = start + (end - start) * _bend((clock.t - turn) / (clock.T - turn), anneal)
         values = np.where(clock.t > turn, last, values)
     return values

@@ -42,13 +42,13 @@ def _policy(document: Mapping[str, Any]) -> Schedule:
 
 
 def _sequence(document: Mapping[str, Any]) -> Schedule:
-    from stepsize.schedules.algebra import sequence
+    from stepsize.schedules.combine import sequence
 
     return sequence(*map(_read, _list(document["sequence"])))
 
 
 def _product(document: Mapping[str, Any]) -> Schedule:
-    from stepsize.schedules.algebra import product
+    from stepsize.schedules.combine import product
 
     return product(*map(_read, _list(document["product"])))
 
@@ -80,7 +80,9 @@ def _of(document: Mapping[str, Any]) -> Schedule:
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list) or len(value) < 2:
-        raise ValueError(f"not a schedule: a list of two or more was expected, but got {json.dumps(value)[:80]}")
+        raise ValueError(
+            f"not a schedule: a list of two or more was expected, but got {json.dumps(value)[:80]}"
+        )
     return value
 
 

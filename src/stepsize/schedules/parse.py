@@ -1,9 +1,9 @@
 """The text form of schedules: the constructor calls, read without evaluating anything.
 
-    sequence := product ('|' product)*            product := item ('*' item)*
-    item     := (number | call | '(' sequence ')') ('.' method)*
-    call     := name [ '(' arguments ')' ]        argument := [name '='] value
-    value    := length | string | list | True | False | None | sequence
+sequence := product ('|' product)*            product := item ('*' item)*
+item     := (number | call | '(' sequence ')') ('.' method)*
+call     := name [ '(' arguments ')' ]        argument := [name '='] value
+value    := length | string | list | True | False | None | sequence
 """
 
 from __future__ import annotations
@@ -124,15 +124,19 @@ class _Parser:
             value = self.combine("*", value, self.item(), place)
         return value
 
-    def combine(self, symbol: str, left: Schedule | float, right: Schedule | float, place: int) -> Schedule | float:
+    def combine(
+        self, symbol: str, left: Schedule | float, right: Schedule | float, place: int
+    ) -> Schedule | float:
         try:
             if symbol == "*":
                 return left * right
-            if isinstance(left, Schedule) and isinstance(right, Schedule):
-                return left | right
+            if not (isinstance(left, Schedule) and isinstance(right, Schedule)):
+                self.fail("'|' joins schedules, and here stands a number", place)
+            return left | right
+        except ParseError:
+            raise
         except (ValueError, OverflowError) as error:
             self.fail(str(error), place)
-        self.fail("'|' joins schedules, and here stands a number", place)
 
     def item(self) -> Schedule | float:
         token = self.token

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from stepsize.schedules.algebra import sequence
 from stepsize.schedules.clock import Array, Clock
-from stepsize.schedules.policy import Share, composition, phase
+from stepsize.schedules.combine import sequence
+from stepsize.schedules.parameters import Share
+from stepsize.schedules.policy import composition, phase
 from stepsize.schedules.robbins_monro import Tail
 from stepsize.schedules.schedule import Schedule
 from stepsize.schedules.units import LengthLike
@@ -103,6 +104,8 @@ def wsd(
     shape: Literal["linear", "1-sqrt", "1-square", "cosine", "exponential"] = "1-sqrt",
     floor: float = 0.0,
 ) -> Schedule:
-    """Warmup-stable-decay (trapezoid): warm up for `warm`, hold, decay over the last `cool` (Hägele et al. 2024)."""
+    """Warmup-stable-decay (trapezoid): warm up for `warm`, hold, decay over the last `cool` (Hägele et
+    al. 2024).
+    """
     phases = sequence(warmup(warm), hold(), decay(cool, shape=shape, floor=floor))
     return phases if lr == 1 else phases * lr

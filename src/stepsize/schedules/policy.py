@@ -5,46 +5,27 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
-import numbers
 from collections.abc import Callable, Mapping
-from collections.abc import Sequence as Collection
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any, Concatenate, Literal, ParamSpec, Protocol, cast, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    Concatenate,
+    Literal,
+    ParamSpec,
+    Protocol,
+    cast,
+    get_type_hints,
+)
 
 from stepsize.schedules.clock import Array, Clock
+from stepsize.schedules.parameters import Optional, Parameter, plain, read, text
 from stepsize.schedules.robbins_monro import Tail
 from stepsize.schedules.schedule import Schedule
-from stepsize.schedules.units import Length, LengthLike, Run, number_text
+from stepsize.schedules.units import Length, LengthLike, Run, number_text, positive
 
 P = ParamSpec("P")
 Trend = Literal["falling", "rising", "neither"]
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """The numbers that a parameter may take, written like `Interval(0, 1, "(]")`."""
-
-    low: float
-    high: float
-    ends: Literal["[]", "()", "(]", "[)"] = "[]"
-
-    def __contains__(self, value: float) -> bool:
-        above = value >= self.low if self.ends[0] == "[" else value > self.low
-        below = value <= self.high if self.ends[1] == "]" else value < self.high
-        return math.isfinite(value) and above and below
-
-    def __str__(self) -> str:
-        return f"{self.ends[0]}{number_text(self.low)}, {number_text(self.high)}{self.ends[1]}"
-
-
-Positive = Annotated[float, Interval(0, math.inf, "()")]
-"""A number above 0."""
-Share = Annotated[float, Interval(0, 1)]
-"""A fraction of the peak, 0 and 1 included."""
-Factor = Annotated[float, Interval(0, 1, "(]")]
-"""What a rate is multiplied by so that it falls: above 0, at most 1."""
-Optional = LengthLike | None
 
 
 @dataclass(frozen=True)
@@ -74,27 +55,6 @@ class Shape:
     def trend_of(self, arguments: dict[str, Any]) -> Trend:
         """Whether the factors fall, rise or do neither, for these arguments."""
         return self.trend(arguments) if callable(self.trend) else self.trend
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter of a shape: what it may be, and its default (`inspect.Parameter.empty` when required)."""
-
-    name: str
-    annotation: Any
-    default: Any
-
-    def read(self, owner: str, value: Any) -> Any:
-        """The canonical value; raises `ValueError` naming the parameter, what it takes and what was given."""
-        try:
-            return _read(self.annotation, value)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise ValueError(f"{owner}: {self.name}: {error}") from None
-
-    @property
-    def range(self) -> str:
-        """What it takes, in words."""
-        return _describe(self.annotation)
 
 
 SHAPES: dict[str, Shape] = {}
@@ -132,15 +92,16 @@ class Policy(Schedule):
             if over is not None and not clock.sized:
                 clock = clock.phase(0, max(1, math.floor(clock.updates(over) + 0.5)))
         try:
-            return self.lr * self.shape.formula(clock, **arguments)
+            values: Array = self.lr * self.shape.formula(clock, **arguments)
+            return values
         except ValueError as error:
             raise ValueError(f"{self}: {error}") from None
 
     def _scaled(self, factor: float) -> Schedule:
-        return Policy(self.name, _positive_rate(self.name, self.lr * factor), self.arguments)
+        return Policy(self.name, positive(f"{self.name}: lr", self.lr * factor), self.arguments)
 
     def at(self, peak: float) -> Schedule:
-        return Policy(self.name, _positive_rate(self.name, peak), self.arguments)
+        return Policy(self.name, positive(f"{self.name}: lr", peak), self.arguments)
 
     def _extent(self, run: Run | None) -> Fraction | None:
         over = self.values_by_name.get("over") if self.shape.sized else None
@@ -152,7 +113,7 @@ class Policy(Schedule):
         return self.shape.tail(self.values_by_name)
 
     def _document(self) -> dict[str, Any]:
-        given = {name: _plain(value) for name, value in self._given()}
+        given = {name: plain(value) for name, value in self._given()}
         return {"policy": self.name, "lr": self.lr, **given}
 
     def _given(self) -> list[tuple[str, Any]]:
@@ -168,7 +129,7 @@ class Policy(Schedule):
             words += [f"lr={number_text(self.lr)}"] if self.lr != 1 else []
         elif self.lr != 1:
             words.append(number_text(self.lr))
-        words += [f"{name}={_text(value)}" for name, value in given.items()]
+        words += [f"{name}={text(value)}" for name, value in given.items()]
         return f"{self.name}({', '.join(words)})"
 
     def __str__(self) -> str:
@@ -281,7 +242,8 @@ def duration(owner: Schedule, length: LengthLike, run: Run | None) -> Fraction:
     updates = run.updates(length)
     if updates < Fraction(1, 2):
         raise ValueError(
-            f"{owner} lasts {float(updates):g} updates in a run of {run.steps}, and a phase needs at least one: "
+            f"{owner} lasts {float(updates):g} updates in a run of {run.steps}, and a phase needs at "
+            f"least one: "
             "lengthen it, or leave it out"
         )
     return updates
@@ -308,7 +270,7 @@ def _entry(
         parameters = {"over": Parameter("over", Optional, None), **parameters}
     for word, parameter in parameters.items():
         if parameter.default is not inspect.Parameter.empty:
-            canonical = _read(parameter.annotation, parameter.default)
+            canonical = read(parameter.annotation, parameter.default)
             parameters[word] = Parameter(word, parameter.annotation, canonical)
     SHAPES[name] = Shape(name, formula, example, source, trend, tail, requires, sized, parameters)
     return SHAPES[name]
@@ -321,7 +283,10 @@ def _claim(name: str) -> None:
 
 def _present(make: Any, entry: Shape, leading: list[str]) -> Any:
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    own = {"lr": inspect.Parameter("lr", kind, default=1.0), "over": inspect.Parameter("over", kind, default=None)}
+    own = {
+        "lr": inspect.Parameter("lr", kind, default=1.0),
+        "over": inspect.Parameter("over", kind, default=None),
+    }
     given = list(inspect.signature(entry.formula).parameters.values())[1:]
     if any(parameter.default is inspect.Parameter.empty for parameter in given):
         given = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in given]
@@ -335,14 +300,18 @@ def _present(make: Any, entry: Shape, leading: list[str]) -> Any:
 def _make(entry: Shape, lr: float, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Policy:
     names = [name for name in entry.parameters if not (entry.sized and name == "over")]
     if len(args) > len(names):
-        raise ValueError(f"{entry.name} takes lr and {', '.join(names) or 'nothing else'}, but got {len(args) + 1} values")
+        raise ValueError(
+            f"{entry.name} takes lr and {', '.join(names) or 'nothing else'}, but got {len(args) + 1} values"
+        )
     given = dict(zip(names, args, strict=False))
     for name, value in kwargs.items():
         if name in given:
             raise ValueError(f"{entry.name}: {name} is given twice")
         if name not in entry.parameters:
             near = difflib.get_close_matches(name, ["lr", *entry.parameters], n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(['lr', *entry.parameters])}"
+            hint = (
+                f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(['lr', *entry.parameters])}"
+            )
             raise ValueError(f"{entry.name} has no parameter {name!r}: {hint}")
         given[name] = value
     arguments = []
@@ -356,75 +325,4 @@ def _make(entry: Shape, lr: float, args: tuple[Any, ...], kwargs: dict[str, Any]
     complaint = entry.requires(dict(arguments))
     if complaint:
         raise ValueError(f"{entry.name}: {complaint}")
-    return Policy(entry.name, _positive_rate(entry.name, lr), tuple(arguments))
-
-
-def _positive_rate(owner: str, lr: Any) -> float:
-    if isinstance(lr, bool) or not isinstance(lr, numbers.Real):
-        raise ValueError(f"{owner}: lr must be a number, but got {lr!r}")
-    value = float(lr)
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{owner}: lr must be positive and finite, but got {value}")
-    return value
-
-
-def _read(annotation: Any, value: Any) -> Any:
-    """The canonical form of an argument, by the annotation of its parameter."""
-    if annotation == Optional:
-        return None if value is None else _read(LengthLike, value)
-    if annotation == LengthLike:
-        length = Length.of(value)
-        if length.amount == 0:
-            raise ValueError(f"a length must be above zero, but got {value!r}")
-        return length
-    origin = get_origin(annotation)
-    if origin is Literal:
-        if value not in get_args(annotation):
-            raise ValueError(f"must be one of {', '.join(map(repr, get_args(annotation)))}, but got {value!r}")
-        return value
-    if origin is Collection:
-        if isinstance(value, str) or not hasattr(value, "__iter__"):
-            raise ValueError(f"must be a list, but got {value!r}")
-        return tuple(_read_item(get_args(annotation)[0], item) for item in value)
-    if annotation is bool:
-        if not isinstance(value, bool):
-            raise ValueError(f"must be True or False, but got {value!r}")
-        return value
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise ValueError(f"must be a number, but got {value!r}")
-    if origin is Annotated:
-        interval = annotation.__metadata__[0]
-        if float(value) not in interval:
-            raise ValueError(f"must be in {interval}, but got {value!r}")
-    elif not math.isfinite(value):
-        raise ValueError(f"must be finite, but got {value!r}")
-    return float(value)
-
-
-def _read_item(annotation: Any, value: Any) -> Any:
-    return Length.of(value) if annotation == LengthLike else _read(annotation, value)
-
-
-def _describe(annotation: Any) -> str:
-    if annotation in (Optional, LengthLike):
-        return "a length" + (" or None" if annotation == Optional else "")
-    origin = get_origin(annotation)
-    if origin is Literal:
-        return " | ".join(map(repr, get_args(annotation)))
-    if origin is Collection:
-        return f"a list, each {_describe(get_args(annotation)[0])}"
-    if origin is Annotated:
-        return f"a number in {annotation.__metadata__[0]}"
-    return "True or False" if annotation is bool else "a number"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_text, value))}]"
-    return number_text(value) if isinstance(value, float) else repr(value)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Length) else value
+    return Policy(entry.name, positive(f"{entry.name}: lr", lr), tuple(arguments))

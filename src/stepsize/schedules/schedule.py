@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,11 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from stepsize.schedules.clock import Array, Clock
-from stepsize.schedules.units import LengthLike, Run
+from stepsize.schedules.units import LengthLike, Run, positive
 
 if TYPE_CHECKING:
-    import os
-
     from matplotlib.axes import Axes
     from torch.optim import Optimizer
 
@@ -78,32 +75,23 @@ class Schedule(ABC):
 
     # -- algebra ---------------------------------------------------------------------------------
     def __or__(self, after: Schedule) -> Schedule:
-        from stepsize.schedules.algebra import sequence
+        from stepsize.schedules.combine import sequence
 
         return sequence(self, after) if isinstance(after, Schedule) else NotImplemented
 
     def __mul__(self, factor: Schedule | float) -> Schedule:
-        from stepsize.schedules.algebra import product
+        from stepsize.schedules.combine import product
 
         if isinstance(factor, Schedule):
             return product(self, factor)
-        if isinstance(factor, bool) or not isinstance(factor, numbers.Real):
-            return NotImplemented
-        value = float(factor)
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"a schedule is scaled by a positive, finite factor, but got {value}")
-        return self._scaled(value)
+        return self._scaled(positive("the factor of a schedule", factor))
 
     __rmul__ = __mul__
     # NumPy would otherwise spread `np.float64(0.1) * s` over an object array.
     __array_ufunc__ = None
 
     def __truediv__(self, divisor: float) -> Schedule:
-        if isinstance(divisor, bool) or not isinstance(divisor, numbers.Real):
-            return NotImplemented
-        if not (math.isfinite(divisor) and divisor > 0):
-            raise ValueError(f"a schedule is divided by a positive, finite number, but got {divisor}")
-        return self._scaled(1 / float(divisor))
+        return self._scaled(1 / positive("the divisor of a schedule", divisor))
 
     def at(self, peak: float) -> Schedule:
         """The same shape with this peak rate."""
@@ -111,13 +99,13 @@ class Schedule(ABC):
 
     def clip(self, low: float = 0.0, high: float = math.inf) -> Schedule:
         """The schedule kept within [low, high], in absolute rates."""
-        from stepsize.schedules.algebra import clipped
+        from stepsize.schedules.combine import clipped
 
         return clipped(self, low, high)
 
     def over(self, length: LengthLike) -> Schedule:
         """The schedule fitted to `length` of the run, as one phase: `cosine().over("50%") | hold()`."""
-        from stepsize.schedules.algebra import lasting
+        from stepsize.schedules.combine import lasting
 
         return lasting(self, length)
 
@@ -126,7 +114,7 @@ class Schedule(ABC):
 
         Scaling the result scales the rate only.
         """
-        from stepsize.schedules.algebra import joint
+        from stepsize.schedules.combine import joint
 
         return joint(self, controls)
 
@@ -218,7 +206,9 @@ class Schedule(ABC):
     def drive(
         self, optimizer: Optimizer, batches: Iterable[Batch], *, run: Run | int, start: int = 0
     ) -> Iterator[tuple[int, Batch]]:
-        """`for step, batch in schedule.drive(optimizer, loader, run=...)`: the rate is set before each update."""
+        """`for step, batch in schedule.drive(optimizer, loader, run=...)`: the rate is set before each
+        update.
+        """
         from stepsize.schedules.drive import drive
 
         return drive(self, optimizer, batches, run=run, start=start)
@@ -296,7 +286,7 @@ class Bound:
     @overload
     def __call__(self, t: npt.NDArray[Any] | list[int] | range) -> Array: ...
     def __call__(self, t: Any) -> Any:
-        if isinstance(t, int) and not isinstance(t, bool) and 0 <= t:
+        if isinstance(t, int) and not isinstance(t, bool) and t >= 0:
             t = min(t, 2**53) if math.isinf(self.steps) else min(t, int(self.steps))
             return float(_block(self, t // _BLOCK)[t % _BLOCK])
         times = np.asarray(t, dtype=np.float64)
@@ -312,7 +302,9 @@ class Bound:
     def values(self) -> Array:
         """The rate of every update, shape (T,); raises `ValueError` without a run."""
         if self.run is None:
-            raise ValueError("values() needs a run: resolve(Run(steps=...)), or call with the updates you want")
+            raise ValueError(
+                "values() needs a run: resolve(Run(steps=...)), or call with the updates you want"
+            )
         return self._at(np.arange(self.run.steps, dtype=np.float64))
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 Unit = Literal["%", "steps", "epochs", "samples", "tokens"]
 
 _ALIASES: Mapping[str, Unit] = {
@@ -20,6 +22,29 @@ _ALIASES: Mapping[str, Unit] = {
     **dict.fromkeys(("token", "tokens"), "tokens"),
 }
 _LENGTH = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(%|[A-Za-z]+)\s*")
+
+
+def real(name: str, value: object) -> float:
+    """A Python or NumPy number as a float; raises `ValueError` for anything else, booleans and NaN
+    included.
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise ValueError(f"{name} must be a number, but got {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is too large: {value!r:.40}...") from None
+    if math.isnan(number):
+        raise ValueError(f"{name} must be a number, but got nan")
+    return number
+
+
+def positive(name: str, value: object) -> float:
+    """A number above zero and finite, as a float; raises `ValueError` naming it otherwise."""
+    number = real(name, value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} must be positive and finite, but got {value!r}")
+    return number
 
 
 def number_text(value: float) -> str:
@@ -45,7 +70,9 @@ class Length:
         if self.unit not in get_args(Unit):
             raise ValueError(f"a length is in one of {', '.join(get_args(Unit))}, but got {self.unit!r}")
         if self.unit == "%" and self.amount > 100:
-            raise ValueError(f"a percentage of the run cannot exceed 100%, but got {number_text(self.amount)}%")
+            raise ValueError(
+                f"a percentage of the run cannot exceed 100%, but got {number_text(self.amount)}%"
+            )
 
     @classmethod
     def of(cls, value: LengthLike) -> Length:
@@ -60,17 +87,17 @@ class Length:
             match = _LENGTH.fullmatch(value)
             unit = _ALIASES.get(match[2].lower()) if match else None
             if match is None or unit is None:
-                raise ValueError(f"{value!r} is not a length: write '2%', '500 steps', '3 epochs', '1e6 samples'")
+                raise ValueError(
+                    f"{value!r} is not a length: write '2%', '500 steps', '3 epochs', '1e6 samples'"
+                )
             return cls(float(match[1]), unit)
-        if isinstance(value, numbers.Real) and not isinstance(value, bool):
-            number = float(value)
-            if math.isfinite(number) and number == math.floor(number):
-                return cls(number, "steps")
-            raise ValueError(
-                f"a bare number is a whole number of steps, but got {value}: for a share of the run write "
-                f"a percentage such as '{number_text(100 * number)}%'"
-            )
-        raise ValueError(f"{value!r} is not a length: write '2%', '500 steps', '3 epochs' or a number of steps")
+        number = real("a length", value)
+        if math.isfinite(number) and number == math.floor(number):
+            return cls(number, "steps")
+        raise ValueError(
+            f"a bare number is a whole number of steps, but got {value!r}: for a share of the run write "
+            f"a percentage such as '{number_text(100 * number)}%'"
+        )
 
     @property
     def exact(self) -> Fraction:
@@ -129,9 +156,11 @@ class Run:
             "batch_size": _count("batch_size", batch_size),
             "accumulation": _count("accumulation", accumulation),
             "world_size": _count("world_size", world_size),
-            "epochs": _positive("epochs", epochs),
+            "epochs": None if epochs is None else positive("epochs", epochs),
             "drop_last": bool(drop_last),
-            "tokens_per_sample": _positive("tokens_per_sample", tokens_per_sample),
+            "tokens_per_sample": (
+                None if tokens_per_sample is None else positive("tokens_per_sample", tokens_per_sample)
+            ),
         }
         for name, value in fill.items():
             object.__setattr__(self, name, value)
@@ -143,13 +172,15 @@ class Run:
         if self.epochs is None or self.samples is None or self.batch_size is None:
             if steps is None:
                 raise ValueError(
-                    "how long is the run? Give Run(steps=...), or Run(samples=..., batch_size=..., epochs=...)"
+                    "how long is the run? Give Run(steps=...), or Run(samples=..., batch_size=..., "
+                    "epochs=...)"
                 )
             return steps
         planned = math.ceil(Fraction(repr(self.epochs)) * self.steps_per_epoch)
         if steps is not None and steps != planned:
             raise ValueError(
-                f"steps={steps} contradicts the data: {number_text(self.epochs)} epochs of {self.steps_per_epoch} "
+                f"steps={steps} contradicts the data: {number_text(self.epochs)} epochs of "
+                f"{self.steps_per_epoch} "
                 f"updates are {planned} updates; give one or the other"
             )
         return planned
@@ -211,19 +242,10 @@ class Run:
         return f"Run({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
-def _count(name: str, value: Any) -> int | None:
+def _count(name: str, value: object) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value) or value != int(value):
-        raise ValueError(f"{name} must be a whole number, but got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, but got {value!r}")
-    return int(value)
-
-
-def _positive(name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be positive and finite, but got {value!r}")
-    return float(value)
+    number = real(name, value)
+    if not (1 <= number < math.inf and number == math.floor(number)):
+        raise ValueError(f"{name} must be a whole number of at least 1, but got {value!r}")
+    return int(number)
