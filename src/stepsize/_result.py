@@ -18,7 +18,6 @@ import msgspec
 import numpy as np
 
 from stepsize._version import __version__
-from stepsize.schedules import Schedule
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -131,8 +130,6 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
 def _encode(value: object) -> object:
     if isinstance(value, np.ndarray):
         return _mark_non_finite(value.tolist())
-    if isinstance(value, Schedule):
-        return str(value)
     raise TypeError(f"a {type(value).__name__} cannot stand in a result")
 
 
@@ -147,8 +144,6 @@ def _decode(wanted: type, value: Any) -> object:
         array = np.array(_unmark(value), dtype=np.float64)
         array.flags.writeable = False
         return array
-    if issubclass(wanted, Schedule):
-        return Schedule.parse(value)
     raise TypeError(f"cannot read a {wanted.__name__}")
 
 

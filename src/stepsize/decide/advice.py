@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
-import numpy as np
 
 from stepsize._result import Provenance, Result
+from stepsize.decide.rehearsal import Rehearsal
 from stepsize.measure.curve import Curve
 from stepsize.schedules import Schedule
-from stepsize.training.history import Cost
+from stepsize.training import Cost
 
 AdviceStatus = Literal[
     "ok",
@@ -21,23 +21,6 @@ AdviceStatus = Literal[
     "too_little_data",
     "interrupted",
 ]
-
-
-class Rehearsal(Result):
-    """Shortened real runs of R rates with S seeds each.
-
-    `steps` updates of the real run's `horizon`; `lrs` (R,); `updates` (E,) where the held-out loss was
-    taken; `curves` (S, R, E); `losses` (S, R) at the end, infinite for a member that diverged.
-    """
-
-    steps: int
-    horizon: int
-    seeds: tuple[int, ...]
-    lrs: np.ndarray
-    updates: np.ndarray
-    curves: np.ndarray
-    losses: np.ndarray
-    cost: Cost
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -53,8 +36,13 @@ class Advice(Result):
 
     `lr` is the schedule's peak rate; `[lr_low, lr_high]` are the rates that should lose at most 1% of
     the progress (start loss − best loss). All three are None unless `status` is `ok` or, with what is
-    known so far, `interrupted`. `schedule` already carries `lr`. `why` explains in plain sentences; for
-    a status other than `ok` it says what to do.
+    known so far, `interrupted`. `schedule` already carries `lr`; without one its peak is 1. `why` explains
+    in plain sentences; for a status other than `ok` it says what to do.
+
+    `loss_kind` tells what the held-out losses were taken on. `start_loss` is the held-out loss before the
+    first update, `expected_loss` the one that the longest rehearsal reached at `lr`; the real run, which is
+    longer unless the rehearsal was a full one, should end lower. `prices` are what other rates would cost.
+    `bracket` and `rehearsals` are the evidence, in the order in which it was taken.
     """
 
     status: AdviceStatus
@@ -62,7 +50,7 @@ class Advice(Result):
     lr_low: float | None
     lr_high: float | None
     batch_size: int
-    schedule: Schedule
+    schedule_text: str = msgspec.field(name="schedule")
     why: str
     task: str
     steps: int
@@ -75,3 +63,21 @@ class Advice(Result):
     rehearsals: tuple[Rehearsal, ...]
     cost: Cost
     provenance: Provenance
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule to train with, its peak at `lr`."""
+        return Schedule.parse(self.schedule_text)
+
+    def __str__(self) -> str:
+        head = f"{self.task}, batch {self.batch_size:,}, {self.steps:,} updates, schedule {self.schedule_text}"
+        if self.lr is None:
+            answer = f"no learning rate: {self.status}"
+        else:
+            answer = f"learning rate {self.lr:.3g}  (between {self.lr_low:.3g} and {self.lr_high:.3g} at most 1% is lost)"
+            if self.status != "ok":
+                answer += f"  [{self.status}]"
+        price = (
+            f"cost {self.cost.updates:,} updates, {self.cost.seconds:.1f} s, the updates of {self.cost.runs:.2g} full runs"
+        )
+        return "\n".join([head, answer, self.why, *(f"warning: {w}" for w in self.warnings), price])

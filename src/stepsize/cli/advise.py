@@ -1,0 +1,156 @@
+"""`stepsize tune` and `stepsize find`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stepsize.cli.load import load_task
+
+if TYPE_CHECKING:
+    from stepsize.decide.advice import Advice
+    from stepsize.task import Task
+
+TaskName = Annotated[
+    str,
+    typer.Argument(
+        metavar="TASK", help="An embedded task (mnist, mnist-cnn), file.py:object or package.module:object.", show_default=False
+    ),
+]
+ScheduleText = Annotated[str, typer.Option("--schedule", help="The real run's schedule; see `stepsize schedule --list`.")]
+BatchSize = Annotated[str | None, typer.Option("--batch-size", help="Samples per update, or 'full'; else the task's.")]
+Epochs = Annotated[float | None, typer.Option("--epochs", help="The real run's horizon in epochs; else the task's.")]
+Steps = Annotated[int | None, typer.Option("--steps", help="The real run's horizon in updates; else the task's.")]
+Seeds = Annotated[int, typer.Option("--seeds", help="How many seeds decide.")]
+LrMin = Annotated[float | None, typer.Option("--lr-min", help="No smaller rate is tried.")]
+LrMax = Annotated[float | None, typer.Option("--lr-max", help="No larger rate is tried.")]
+JsonPath = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON; '-' for standard output.")]
+ReportPath = Annotated[Path | None, typer.Option("--report", help="Write one HTML page that shows the evidence.")]
+PlotPath = Annotated[Path | None, typer.Option("--plot", help="Draw the rehearsals: PNG, SVG or PDF.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print the rate alone, and no progress.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+NO_ANSWER = 1
+
+
+def tune(
+    task: TaskName,
+    schedule: ScheduleText = "fixed",
+    batch_size: BatchSize = None,
+    epochs: Epochs = None,
+    steps: Steps = None,
+    seeds: Seeds = 3,
+    lr_min: LrMin = None,
+    lr_max: LrMax = None,
+    json: JsonPath = None,
+    report: ReportPath = None,
+    plot: PlotPath = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Decide how to train TASK: the learning rate, at its batch size and schedule.
+
+    Exit code: 0 with an answer, 1 without, 2 for wrong use.
+    """
+    from stepsize.decide.tune import tune as decide
+
+    options = {"schedule": schedule, "seeds": seeds, "lr_min": lr_min, "lr_max": lr_max}
+    return _advise(decide, task, options, (batch_size, epochs, steps), (json, report, plot), quiet)
+
+
+def find(
+    task: TaskName,
+    schedule: ScheduleText = "fixed",
+    batch_size: BatchSize = None,
+    epochs: Epochs = None,
+    steps: Steps = None,
+    seeds: Seeds = 3,
+    lr_min: LrMin = None,
+    lr_max: LrMax = None,
+    json: JsonPath = None,
+    report: ReportPath = None,
+    plot: PlotPath = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Find the learning rate for TASK by rehearsing the real run.
+
+    Exit code: 0 with an answer, 1 without, 2 for wrong use.
+    """
+    from stepsize.decide.find_lr import find_lr as decide
+
+    options = {"schedule": schedule, "seeds": seeds, "lr_min": lr_min, "lr_max": lr_max}
+    return _advise(decide, task, options, (batch_size, epochs, steps), (json, report, plot), quiet)
+
+
+def _advise(
+    decide: Callable[..., Advice],
+    name: str,
+    options: dict[str, Any],
+    changes: tuple[str | None, float | None, int | None],
+    outputs: tuple[Path | None, Path | None, Path | None],
+    quiet: bool,
+) -> int:
+    json, report, plot = outputs
+    _check_outputs(json, report, plot)
+    task = _changed(load_task(name), *changes)
+    given = {key: value for key, value in options.items() if value is not None}
+    advice = decide(task, **given, progress=False if quiet else None)
+    _show(advice, task, quiet, to_stderr=json is not None and str(json) == "-")
+    if json is not None:
+        if str(json) == "-":
+            typer.echo(advice.to_json())
+        else:
+            advice.save(json)
+    if report is not None:
+        advice.report(report)
+    if plot is not None:
+        advice.plot(plot)
+    if not quiet:
+        for path in (json, report, plot):
+            if path is not None and str(path) != "-":
+                typer.echo(f"wrote {path}", err=True)
+    return 0 if advice.status == "ok" else NO_ANSWER
+
+
+def _check_outputs(json: Path | None, report: Path | None, plot: Path | None) -> None:
+    """Find out before the work whether its result can be written."""
+    if json is None and report is None and plot is None:
+        return
+    from stepsize.report import check_writable
+
+    for path in (json, report, plot):
+        if path is not None and str(path) != "-":
+            check_writable(path)
+    if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"--plot must end in .png, .svg or .pdf, but is {plot}")
+
+
+def _changed(task: Task, batch_size: str | None, epochs: float | None, steps: int | None) -> Task:
+    changes: dict[str, Any] = {}
+    if batch_size is not None:
+        if batch_size != "full" and not batch_size.isdecimal():
+            raise ValueError(f"--batch-size must be a whole number above 0 or 'full', but is {batch_size!r}")
+        changes["batch_size"] = batch_size if batch_size == "full" else int(batch_size)
+    if epochs is not None and steps is not None:
+        raise ValueError(f"--epochs and --steps exclude each other, but got {epochs} and {steps}")
+    if epochs is not None:
+        changes["epochs"] = epochs
+    if steps is not None:
+        changes["steps"] = steps
+    return task.replace(**changes) if changes else task
+
+
+def _show(advice: Advice, task: Task, quiet: bool, *, to_stderr: bool) -> None:
+    if quiet:
+        if advice.lr is not None and not to_stderr:
+            typer.echo(f"{advice.lr:.6g}")
+        elif advice.lr is None:
+            typer.echo(f"{advice.status}: {advice.why}", err=True)
+        return
+    from stepsize.cli.table import print_advice
+
+    print_advice(advice, task, to_stderr=to_stderr)

@@ -1,0 +1,62 @@
+"""The commands, and how their errors reach the user."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from stepsize._version import __version__
+from stepsize.cli.advise import find, tune
+from stepsize.cli.schedule import schedule
+
+NO_ANSWER, WRONG_USE = 1, 2
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Which learning rate, schedule and batch size to use, measured on your own PyTorch task.",
+)
+app.command("tune")(tune)
+app.command("find")(find)
+app.command("schedule")(schedule)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stepsize {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and turn whatever happens into an exit code."""
+    try:
+        code = typer.main.get_command(app).main(arguments, prog_name="stepsize", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        sys.stderr.write("interrupted\n")
+        return NO_ANSWER
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does; Python would complain again at exit.
+        sys.stderr.close()
+        return NO_ANSWER
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        sys.stderr.write(f"error: {error or type(error).__name__}\n(the traceback: add --debug)\n")
+        return WRONG_USE
+    return code if isinstance(code, int) else 0

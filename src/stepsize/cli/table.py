@@ -1,0 +1,56 @@
+"""The answer as a table in a terminal, and as plain text elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from stepsize.decide.advice import Advice, Price
+    from stepsize.task import Task
+
+
+def print_advice(advice: Advice, task: Task, *, to_stderr: bool) -> None:
+    """Print the answer, why, what else was noticed, and the cost."""
+    console = Console(stderr=to_stderr, highlight=False, soft_wrap=not Console(stderr=to_stderr).is_terminal)
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="dim" if console.is_terminal else "")
+    table.add_column(overflow="fold")
+    for name, value in rows(advice, task):
+        table.add_row(name, Text(value, style="bold" if name == "learning rate" else ""))
+    console.print(table)
+    console.print()
+    console.print(Text(advice.why))
+    for warning in advice.warnings:
+        console.print(Text(f"warning: {warning}", style="yellow"))
+
+
+def rows(advice: Advice, task: Task) -> list[tuple[str, str]]:
+    """The lines of the answer's table: name and value."""
+    lines = [("task", f"{advice.task}, judged on {advice.loss_kind}")]
+    if advice.lr is None:
+        lines.append(("no learning rate", advice.status))
+    else:
+        mark = "" if advice.status == "ok" else f"  [{advice.status}]"
+        lines.append(("learning rate", f"{advice.lr:.3g}{mark}"))
+        lines.append(("loses at most 1%", f"{advice.lr_low:.3g} to {advice.lr_high:.3g}"))
+    lines.append(("batch size", f"{advice.batch_size:,}"))
+    lines.append(("schedule", advice.schedule_text))
+    epochs = "" if task.epochs is None else f" ({task.epochs:g} epochs)"
+    lines.append(("horizon", f"{advice.steps:,} updates{epochs}"))
+    if advice.expected_loss is not None and advice.rehearsals:
+        length = advice.rehearsals[-1].steps
+        lines.append(("held-out loss", f"{advice.start_loss:.4g} at the start, {advice.expected_loss:.4g} after {length:,} updates"))
+    lines += [(f"at {price.factor:g} times the rate", _price(price)) for price in advice.prices if advice.lr is not None]
+    cost = advice.cost
+    lines.append(("cost", f"{cost.seconds:.1f} s, {cost.updates:,} updates, those of {cost.runs:.2g} full runs"))
+    return lines
+
+
+def _price(price: Price) -> str:
+    if price.loss is None or price.regret is None:
+        return "diverged or not tried"
+    return f"{price.regret:.1%} of the progress is lost (loss {price.loss:.4g})"

@@ -1,0 +1,113 @@
+"""find_lr: the learning rate for a task at its batch size, schedule and horizon."""
+
+from __future__ import annotations
+
+from stepsize._check_task import integer, positive_rate
+from stepsize._result import provenance
+from stepsize.data import Stream
+from stepsize.decide.advice import Advice
+from stepsize.decide.progress import Reporter, reporting
+from stepsize.decide.rehearsal import Shape
+from stepsize.decide.search import Search
+from stepsize.decide.verdict import Verdict, judge, known_so_far, learns
+from stepsize.schedules import Schedule
+from stepsize.task import Task
+
+LR_MIN, LR_MAX = 1e-7, 1e3
+"""Where rates are looked for unless told otherwise: below the smallest and above the largest in common use."""
+
+
+def find_lr(
+    task: Task,
+    *,
+    schedule: Schedule | str = "fixed",
+    seeds: int = 3,
+    lr_min: float = LR_MIN,
+    lr_max: float = LR_MAX,
+    progress: bool | Reporter | None = None,
+) -> Advice:
+    """Find the learning rate by rehearsing the real run.
+
+    A range test brackets the rates. Then several rates are trained from the same start over a shortened
+    horizon, with the schedule's shape compressed into it, as one stack: a sixteenth and an eighth of the
+    horizon weed out, a quarter of it, with all seeds, decides on the held-out loss. A grid whose best rate
+    stands at its edge is extended, and refined below a cliff.
+
+    The same task, arguments and seed on the same machine with the same number of threads give the same
+    advice. Nothing of the task is changed. Ctrl-C returns what is known so far, with status "interrupted".
+
+    Args:
+        task: what to train.
+        schedule: the real run's, as a `Schedule` or its text, such as "cosine" or "warmup('5%') | linear";
+            its own peak does not matter.
+        seeds: how many seeds decide, counting up from the task's.
+        lr_min, lr_max: no rate outside is tried.
+        progress: True for a bar on stderr, False for silence, or a `Reporter`; by default a bar if stderr
+            is a terminal.
+
+    Returns:
+        An `Advice`; its status is "ok", or names why no rate can be given: "flat", "not_bracketed",
+        "noise_dominated", "diverges_everywhere", "too_little_data".
+
+    Raises:
+        ValueError: rates not positive and finite, `lr_min >= lr_max`, `seeds` below 1, a malformed schedule.
+        TypeError: `task` is not a Task.
+    """
+    if not isinstance(task, Task):
+        raise TypeError(f"task must be a stepsize.Task, but is a {type(task).__name__}: make one with ss.Task(…)")
+    integer("seeds", seeds, at_least=1)
+    positive_rate("lr_min", lr_min)
+    positive_rate("lr_max", lr_max)
+    if lr_min >= lr_max:
+        raise ValueError(f"lr_min < lr_max must hold, but got lr_min={lr_min}, lr_max={lr_max}")
+    chosen = Schedule.parse(schedule) if isinstance(schedule, str) else schedule
+    shape = Shape.of(chosen, task)
+    used = tuple(task.seed + i for i in range(seeds))
+    with reporting(progress) as reporter:
+        search = Search(task, shape, seeds=used, lr_min=lr_min, lr_max=lr_max, reporter=reporter)
+        verdict = _search(task, search)
+    return _advice(task, chosen, search, verdict, used)
+
+
+def _search(task: Task, search: Search) -> Verdict:
+    held_out = None if isinstance(task.val, Stream) else task.val.size
+    try:
+        search.run()
+        last = search.rehearsals[-1]
+        if last.best is not None and last.steps < task.steps and not learns(last):
+            search.full_length()
+        return judge(search.rehearsals, trained=task.samples, held_out=held_out)
+    except KeyboardInterrupt:
+        return known_so_far(search.rehearsals)
+
+
+def _advice(task: Task, schedule: Schedule, search: Search, verdict: Verdict, seeds: tuple[int, ...]) -> Advice:
+    warnings = list(verdict.warnings)
+    if task.loss_kind != "validation":
+        warnings.append(f"no validation data was given: rates were judged on a {task.loss_kind}")
+    reasons = {r.engine_reason for r in search.rehearsals if r.engine_reason}
+    warnings += [f"trained one run after another, not as a stack: {reason}" for reason in sorted(reasons)]
+    return Advice(
+        status=verdict.status,
+        lr=verdict.lr,
+        lr_low=verdict.low,
+        lr_high=verdict.high,
+        batch_size=task.batch_size,
+        schedule_text=str(schedule.at(1.0 if verdict.lr is None else verdict.lr)),
+        why=verdict.why,
+        task=task.name,
+        steps=task.steps,
+        loss_kind=task.loss_kind,
+        start_loss=_finite_or_none(search.rehearsals[-1].start_loss) if search.rehearsals else None,
+        expected_loss=verdict.expected_loss,
+        prices=verdict.prices,
+        warnings=tuple(warnings),
+        bracket=search.bracket,
+        rehearsals=tuple(search.rehearsals),
+        cost=search.cost,
+        provenance=provenance(device=str(task.device), seeds=seeds),
+    )
+
+
+def _finite_or_none(value: float) -> float | None:
+    return value if abs(value) < float("inf") else None

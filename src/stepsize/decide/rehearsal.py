@@ -1,0 +1,148 @@
+"""Rehearsals: the real run in small, the same schedule shape compressed into fewer updates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stepsize._result import Result, frozen
+from stepsize.estimate import mean_over_seeds
+from stepsize.schedules import Run, Schedule
+from stepsize.task import Task
+from stepsize.training import Cost, Member, train
+from stepsize.training.engine import Progress
+
+CHECKS = 8
+"""Times that a rehearsal takes the held-out loss after its start, so that its curve can be drawn."""
+
+MIN_UPDATES_PER_CHECK = 20
+"""Updates that lie between two such times at least, since an evaluation may cost as much."""
+
+
+class Rehearsal(Result):
+    """Shortened real runs of R rates with S seeds each, judged on F folds of the held-out data.
+
+    `steps` updates stand for the real run's `horizon`; `lrs` (R,) rising; `updates` (E,) done when the
+    held-out loss was taken, from 0; `curves` (S, R, E); `losses` (S, R) at the end, infinite for a member
+    that diverged; `folds` (S, R, F) at the end and `start_folds` (S, F) before the first update. `engine`
+    says how the members were trained, and `engine_reason` why not as a stack.
+    """
+
+    steps: int
+    horizon: int
+    seeds: tuple[int, ...]
+    lrs: np.ndarray
+    updates: np.ndarray
+    curves: np.ndarray
+    losses: np.ndarray
+    folds: np.ndarray
+    start_folds: np.ndarray
+    engine: str
+    engine_reason: str
+    cost: Cost
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean final loss over seeds (R,), infinite where any seed diverged."""
+        return mean_over_seeds(self.losses)
+
+    @property
+    def start_loss(self) -> float:
+        """Held-out loss before the first update, mean over seeds; NaN or infinite if it is so for one."""
+        return float(self.curves[:, 0, 0].mean())
+
+    @property
+    def best(self) -> int | None:
+        """Place of the rate with the lowest mean loss; None if every rate diverged for some seed."""
+        mean = self.mean
+        return int(np.argmin(mean)) if np.isfinite(mean).any() else None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The real run's schedule at peak 1 and its further hyperparameters, update by update, (T,) each."""
+
+    values: np.ndarray
+    controls: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, schedule: Schedule, task: Task) -> Shape:
+        run = (
+            Run(steps=task.steps)
+            if task.samples is None
+            else Run(steps=task.steps, samples=task.samples, batch_size=task.batch_size)
+        )
+        shape = schedule.at(1.0)
+        return cls(shape.values(run), shape.controls(run))
+
+    def compressed(self, steps: int) -> Shape:
+        """The same shape in fewer updates: both end points kept, the rest sampled evenly."""
+        at = np.round(np.linspace(0, len(self.values) - 1, steps)).astype(int)
+        return Shape(self.values[at], {name: values[at] for name, values in self.controls.items()})
+
+
+def rehearse(
+    task: Task,
+    shape: Shape,
+    lrs: Sequence[float] | np.ndarray,
+    *,
+    seeds: Sequence[int],
+    steps: int,
+    progress: Progress | None = None,
+) -> Rehearsal:
+    """Train every rate with every seed over `steps` updates."""
+    rates = np.sort(np.asarray(lrs, dtype=np.float64))
+    short = shape.compressed(steps)
+    checks = max(1, min(CHECKS, steps // MIN_UPDATES_PER_CHECK))
+    at = np.unique(np.round(np.linspace(0, steps, checks + 1)).astype(int)).tolist()
+    members = [Member(float(lr), seed) for seed in seeds for lr in rates]
+    history = train(
+        task,
+        members,
+        np.array([[member.lr] for member in members]) * short.values,
+        evaluate_at=at,
+        controls=short.controls,
+        progress=progress,
+    )
+    grid = (len(seeds), len(rates))
+    curves = history.val_loss.reshape(*grid, len(at))
+    folds = history.val_folds.reshape(*grid, len(at), -1)
+    return Rehearsal(
+        steps=steps,
+        horizon=task.steps,
+        seeds=tuple(seeds),
+        lrs=frozen(rates),
+        updates=frozen(at),
+        curves=frozen(curves),
+        losses=frozen(np.where(np.isfinite(curves[:, :, -1]), curves[:, :, -1], np.inf)),
+        folds=frozen(folds[:, :, -1]),
+        start_folds=frozen(folds[:, 0, 0]),
+        engine=history.engine,
+        engine_reason=history.engine_reason,
+        cost=history.cost,
+    )
+
+
+def merged(a: Rehearsal, b: Rehearsal) -> Rehearsal:
+    """Two rehearsals of the same length and seeds as one; no rate may stand in both."""
+    order = np.argsort(np.concatenate([a.lrs, b.lrs]))
+
+    def join(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return frozen(np.concatenate([x, y], axis=1)[:, order])
+
+    return Rehearsal(
+        steps=a.steps,
+        horizon=a.horizon,
+        seeds=a.seeds,
+        lrs=frozen(np.concatenate([a.lrs, b.lrs])[order]),
+        updates=a.updates,
+        curves=join(a.curves, b.curves),
+        losses=join(a.losses, b.losses),
+        folds=join(a.folds, b.folds),
+        start_folds=a.start_folds,
+        engine=a.engine,
+        engine_reason=a.engine_reason,
+        cost=a.cost + b.cost,
+    )
