@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepsize._result import Provenance, frozen
-from stepsize.decide.advice import Advice, Price, Rehearsal
+from stepsize.decide.advice import Advice, Price
+from stepsize.decide.rehearsal import Rehearsal
 from stepsize.estimate import centred_average, mean_over_seeds, suggest
 from stepsize.measure.curve import Curve
-from stepsize.schedules import Schedule
 from stepsize.training.history import Cost
 
 Floats = NDArray[np.float64]
@@ -55,6 +55,10 @@ def rehearsal(
         updates=frozen(at),
         curves=frozen(curves),
         losses=frozen(end),
+        folds=frozen(np.repeat(end[:, :, None], 4, axis=2)),
+        start_folds=frozen(np.full((seeds, 4), 2.3)),
+        engine="stack",
+        engine_reason="",
         cost=cost(steps * lrs.size * seeds, steps * lrs.size * seeds / horizon),
     )
 
@@ -99,20 +103,14 @@ def advice(**changes: Any) -> Advice:
         lr_low=0.29,
         lr_high=0.61,
         batch_size=128,
-        schedule=Schedule.parse("0.42 * cosine()"),
+        schedule_text="0.42 * cosine()",
         why="three seeds agree on the order of the rates, and the best one has worse rates on both sides",
         task="mnist",
         steps=860,
-        loss_kind="held-out",
+        loss_kind="held-out part of train",
         start_loss=2.31,
         expected_loss=0.2214,
-        prices=(
-            Price(0.25, 0.334, 0.0541),
-            Price(0.5, 0.251, 0.0142),
-            Price(1.0, 0.2214, 0.0),
-            Price(2.0, 0.262, 0.0195),
-            Price(4.0, None, None),
-        ),
+        prices=(Price(0.5, 0.485, 0.0642), Price(2.0, 0.72, 0.187)),
         warnings=("5,000 of the training images were held out to measure the loss",),
         bracket=curve(),
         rehearsals=(

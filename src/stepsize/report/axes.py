@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,47 +71,81 @@ def answer_mark(
 ) -> None:
     """The advised rate as a line with its value, and its interval as a band."""
     if low is not None and high is not None:
-        axes.axvspan(low, high, color=colours.answer_soft, linewidth=0, zorder=0)
+        axes.axvspan(low, high, color=colours.answer_soft, linewidth=0, zorder=0, label="loses at most 1%")
     axes.axvline(lr, color=colours.answer, linewidth=1.2, zorder=1)
-    _note(axes, rate(lr), (lr, 1), (4, -3), va="top", color=colours.answer, fontweight="bold")
-
-
-def danger_zone(axes: Axes, lr: float, colours: Colours, text: str) -> None:
-    """Shade everything from a rate on, and say why: inside if there is room, left of it otherwise."""
-    left, right = np.log(axes.get_xlim())
-    if np.log(lr) >= right:
-        return
-    axes.axvspan(lr, np.exp(right), color=colours.danger_soft, linewidth=0, zorder=0)
-    axes.axvline(lr, color=colours.danger, linewidth=1, linestyle=(0, (3, 2)), zorder=1)
-    letters = 0.017 if not is_narrow(axes) else 0.036  # of the axes' width, each
-    if (right - np.log(lr)) / (right - left) > letters * len(text):
-        _note(axes, text, (lr, 0), (5, 5), ha="left", va="bottom", color=colours.danger)
-    else:
-        _note(axes, text, (lr, 0), (-5, 5), ha="right", va="bottom", color=colours.danger)
-
-
-def _note(axes: Axes, text: str, at: tuple[float, float], offset: tuple[int, int], **options: Any) -> None:
-    """Text beside a rate: `at` in data and axes fraction, `offset` in points."""
     axes.annotate(
-        text, at, xycoords=("data", "axes fraction"), xytext=offset, textcoords="offset points", **options
+        rate(lr),
+        (lr, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(4, -3),
+        textcoords="offset points",
+        va="top",
+        color=colours.answer,
+        fontweight="bold",
     )
 
 
-def gone(axes: Axes, lrs: Sequence[float], colours: Colours, **options: Any) -> None:
-    """A cross at the upper edge for each run that has no loss to show."""
-    axes.plot(lrs, np.full(len(lrs), 0.975), "x", color=colours.danger, markersize=5, markeredgewidth=1.3,
-              transform=axes.get_xaxis_transform(), clip_on=False, **options)  # fmt: skip
+def danger_zone(axes: Axes, lr: float, colours: Colours, label: str) -> None:
+    """Shade everything from a rate on."""
+    right = axes.get_xlim()[1]
+    if lr < right:
+        axes.axvspan(lr, right, color=colours.danger_soft, linewidth=0, zorder=0, label=label)
+        axes.axvline(lr, color=colours.danger, linewidth=1, linestyle=(0, (3, 2)), zorder=1)
 
 
-def legend(axes: Axes, columns: int | None = None) -> None:
-    """The key in rows above the picture, left-aligned; nothing is hidden under it."""
-    handles, labels = axes.get_legend_handles_labels()
-    if not handles:
+def gone(axes: Axes, lrs: Sequence[float], colours: Colours) -> None:
+    """A cross at the upper edge for each rate that has no loss to show."""
+    if lrs:
+        axes.plot(
+            lrs,
+            np.full(len(lrs), 0.97),
+            "x",
+            color=colours.danger,
+            markersize=5,
+            markeredgewidth=1.3,
+            transform=axes.get_xaxis_transform(),
+        )
+
+
+LETTER, HANDLE, ROW, TITLE = 4.8, 30.0, 14.0, 22.0
+"""Points that a letter, a key and a row of the legend take, and the axes' title below it."""
+
+
+def legend(axes: Axes) -> None:
+    """The key in rows above the picture, left-aligned, as many columns as fit; nothing is hidden under it."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.patches import Patch
+    from matplotlib.transforms import ScaledTranslation
+
+    keys = sorted(
+        zip(*axes.get_legend_handles_labels(), strict=True), key=lambda key: isinstance(key[0], Patch)
+    )
+    if not keys:
         return
-    wide = min(columns or len(handles), len(handles))
-    columns = min(2, wide) if is_narrow(axes) else wide
-    above = 22 / (72 * axes.get_figure(root=True).get_figheight())  # type: ignore[union-attr]
-    axes.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1 + 1.25 * above), ncols=columns)
+    handles, labels = zip(*keys, strict=True)
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes that were removed have none
+    room = 72 * figure.get_figwidth() - 34
+    columns = next(n for n in range(len(labels), 0, -1) if n == 1 or _width(labels, n) <= room)
+    rows = -(-len(labels) // columns)
+    key = axes.legend(
+        handles,
+        labels,
+        loc="lower left",
+        bbox_to_anchor=(0, 1, 1, 0),
+        bbox_transform=axes.transAxes + ScaledTranslation(0, TITLE / 72, figure.dpi_scale_trans),
+        ncols=-(-len(labels) // rows),
+    )
+    key.set_in_layout(False)  # its width must not shrink the axes, so its height is set aside by hand
+    if isinstance(engine := figure.get_layout_engine(), ConstrainedLayoutEngine):
+        engine.set(rect=(0, 0, 1, 1 - (rows * ROW + 10) / (72 * figure.get_figheight())))
+
+
+def _width(labels: Sequence[str], columns: int) -> float:
+    """Points across when the labels fill columns from top to bottom, as matplotlib does."""
+    rows = -(-len(labels) // columns)
+    parts = [labels[i : i + rows] for i in range(0, len(labels), rows)]
+    return sum(HANDLE + LETTER * max(map(len, part)) for part in parts)
 
 
 def finite_range(

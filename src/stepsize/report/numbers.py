@@ -74,6 +74,20 @@ def fraction(part: int, whole: int) -> str:
     return f"{percent(part / whole)} of the run"
 
 
+LOSS_NAMES = {
+    "train": "training loss",
+    "val": "held-out loss",
+    "validation": "validation loss",
+    "held-out part of train": "held-out loss",
+    "fresh training batches": "training loss on fresh batches",
+}
+
+
+def loss_name(kind: str) -> str:
+    """What a picture calls the loss that a result's `loss_kind` tells of."""
+    return LOSS_NAMES.get(kind, f"{kind} loss")
+
+
 def rate_ticks(low: float, high: float, most: int = 8) -> NDArray[np.float64]:
     """Round rates within [low, high] for a logarithmic axis, at least two if there are any, at most `most`.
 

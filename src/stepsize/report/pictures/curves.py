@@ -11,7 +11,7 @@ from stepsize._result import Result
 from stepsize.decide.advice import Advice
 from stepsize.estimate import mean_over_seeds
 from stepsize.report.axes import count_axis, finite_range, legend, loss_axis
-from stepsize.report.numbers import count, fraction, number, plural, rate
+from stepsize.report.numbers import count, fraction, loss_name, number, plural, rate
 from stepsize.report.picture import Picture, Table
 from stepsize.report.pictures.range_test import finite_or_none
 from stepsize.report.theme import Colours
@@ -64,7 +64,7 @@ def draw(axes: Axes, data: CurvesData, colours: Colours) -> None:
     losses = np.array(data.losses, dtype=np.float64)
     low, high = finite_range(losses, cap=data.start_loss)
     count_axis(axes, data.steps)
-    loss_axis(axes, low, high, f"{data.loss_kind} loss, mean of {plural(data.seeds, 'seed')}")
+    loss_axis(axes, low, high, f"{loss_name(data.loss_kind)}, mean of {plural(data.seeds, 'seed')}")
     below, above = (
         (colours.low_1, colours.low_2, colours.low_3),
         (colours.high_1, colours.high_2, colours.high_3),
@@ -74,7 +74,7 @@ def draw(axes: Axes, data: CurvesData, colours: Colours) -> None:
         shade = colours.ink if i == chosen else (below if far < 0 else above)[min(max(abs(far), 1), 3) - 1]
         axes.plot(data.updates, row, color=shade, linewidth=2.2 if i == chosen else 1.4,
                   zorder=4 if i == chosen else 3, label=rate(lr))  # fmt: skip
-    legend(axes, columns=min(len(data.lrs), 8))
+    legend(axes)
 
 
 def caption(data: CurvesData) -> str:
@@ -93,7 +93,7 @@ def caption(data: CurvesData) -> str:
 def alt(data: CurvesData) -> str:
     """The picture in words."""
     ends = ", ".join(f"{rate(lr)}: {_end(row)}" for lr, row in zip(data.lrs, data.losses, strict=True))
-    return f"{data.loss_kind.capitalize()} loss over updates, one line a rate. At the end: {ends}."
+    return f"{loss_name(data.loss_kind).capitalize()} over updates, one line a rate. At the end: {ends}."
 
 
 def _end(row: tuple[float | None, ...]) -> str:

@@ -9,74 +9,113 @@ import numpy as np
 
 from stepsize._result import Result
 from stepsize.decide.advice import Advice
-from stepsize.report.axes import rate_axis
+from stepsize.estimate import loss_at, mean_over_seeds
+from stepsize.report.axes import danger_zone, legend, rate_axis
 from stepsize.report.numbers import number, percent, rate
 from stepsize.report.picture import Picture, Table
+from stepsize.report.pictures.range_test import finite_or_none
 from stepsize.report.theme import Colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TALLEST = 0.5
-"""Losing more than half of the progress is drawn at the top: how much more does not matter."""
+TALLEST = 0.3
+"""A loss of more than this share of the progress runs out of the picture: how much more does not matter."""
+
+POINTS = 121
+"""Places at which the loss between rehearsed rates is drawn."""
 
 
 class PriceData(msgspec.Struct, frozen=True, kw_only=True):
-    """Share of the progress lost at each multiple of the rate, None where it was not measured or diverged."""
+    """Share of the progress lost over multiples of the rate, None where it is not known or a run diverged.
+
+    `at` and `lost` are the line, `rehearsed` and `rehearsed_lost` the rates that were tried, and `factors`,
+    `losses` and `regrets` the multiples that the advice prices.
+    """
 
     lr: float
+    at: tuple[float, ...]
+    lost: tuple[float | None, ...]
+    rehearsed: tuple[float, ...]
+    rehearsed_lost: tuple[float | None, ...]
     factors: tuple[float, ...]
     losses: tuple[float | None, ...]
     regrets: tuple[float | None, ...]
+    cliff: float | None
 
 
 def data(result: Result) -> PriceData | None:
-    """The prices of an advice that names a rate."""
-    if (
-        not isinstance(result, Advice)
-        or result.lr is None
-        or not any(p.regret is not None for p in result.prices)
-    ):
+    """The prices of an advice that names a rate, and the line between them from its last rehearsal."""
+    if not isinstance(result, Advice) or result.lr is None or not result.rehearsals:
         return None
+    last = result.rehearsals[-1]
+    order = np.argsort(last.lrs)
+    lrs, mean = last.lrs[order], mean_over_seeds(last.losses)[order]
+    start, best = result.start_loss, float(mean.min())
+    if start is None or not np.isfinite(best) or not best < start:
+        return None
+    at = np.geomspace(lrs[0], lrs[-1], POINTS)
     prices = sorted(result.prices, key=lambda price: price.factor)
+    beyond = lrs[~np.isfinite(mean) & (lrs > result.lr)]
     return PriceData(
         lr=result.lr,
+        at=tuple((at / result.lr).tolist()),
+        lost=finite_or_none((loss_at(lrs, mean, at) - best) / (start - best)),
+        rehearsed=tuple((lrs / result.lr).tolist()),
+        rehearsed_lost=finite_or_none((mean - best) / (start - best)),
         factors=tuple(price.factor for price in prices),
         losses=tuple(price.loss for price in prices),
         regrets=tuple(price.regret for price in prices),
+        cliff=float(beyond[0] / result.lr) if beyond.size else None,
     )
 
 
 def draw(axes: Axes, data: PriceData, colours: Colours) -> None:
-    """A stem for each multiple, with its figure on top."""
+    """A line over multiples of the advice, dots where a rate was rehearsed, rings where it is priced."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    factors = np.array(data.factors)
-    rate_axis(axes, factors, "learning rate, as a multiple of the advice")
-    low, high = axes.get_xlim()
-    axes.set_xlim(low / 1.15, high * 1.15)
-    axes.set_xticks(factors, [f"×{number(factor)}" for factor in factors])
-    known = np.array([0.0 if regret is None else min(regret, TALLEST) for regret in data.regrets])
-    top = max(float(known.max()), 0.01)
-    axes.set_ylim(min(0.0, float(known.min())), 1.22 * top)
+    rate_axis(axes, [*data.rehearsed, *data.factors], "learning rate, as a multiple of the advice")
+    ticks = axes.get_xticks()
+    axes.set_xticks(ticks, [f"×{number(tick)}" for tick in ticks])
+    known = [lost for lost in (*data.rehearsed_lost, *data.regrets) if lost is not None]
+    top = min(max(*known, 0.02), TALLEST)
+    axes.set_ylim(0, 1.15 * top)
     axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{number(100 * value)}%"))
     axes.set_title("progress lost", loc="left", fontsize=9, color=colours.muted, pad=6)
-    for factor, height, regret in zip(factors, known, data.regrets, strict=True):
-        advised = np.isclose(factor, 1)
-        if regret is None:
-            axes.plot(
-                [factor], [0], "x", color=colours.danger, markersize=6, markeredgewidth=1.5, clip_on=False
-            )
-            label, colour = "no loss", colours.danger
-        else:
-            colour = colours.answer if advised else colours.ink
-            axes.plot([factor, factor], [0, height], color=colours.line, linewidth=1.4)
-            axes.plot([factor], [height], "o", color=colour, markersize=7, clip_on=False)
-            label = percent(regret) if regret <= TALLEST else f"{percent(regret)} ↑"
-        axes.annotate(
-            label, (factor, height), xytext=(0, 8), textcoords="offset points", ha="center", color=colour
-        )
+    if data.cliff is not None:
+        danger_zone(axes, data.cliff, colours, "a run diverges")
+        legend(axes)
+    axes.axvline(1, color=colours.answer, linewidth=1.2, zorder=1)
+    axes.plot(data.at, np.array(data.lost, dtype=np.float64), color=colours.ink, linewidth=2, zorder=3)
+    tried = np.array(data.rehearsed_lost, dtype=np.float64)
+    axes.plot(data.rehearsed, tried, "o", color=colours.ink, markersize=4, zorder=3)
+    for factor, regret in zip(data.factors, data.regrets, strict=True):
+        if regret is not None and regret <= 1.1 * top and not np.isclose(factor, 1):
+            _ring(axes, factor, regret, colours)
+
+
+def _ring(axes: Axes, factor: float, regret: float, colours: Colours) -> None:
+    """A priced multiple, its figure beside it on the side of the advice."""
+    axes.plot(
+        [factor],
+        [regret],
+        "o",
+        color=colours.paper,
+        markersize=8,
+        markeredgecolor=colours.ink,
+        markeredgewidth=1.6,
+        zorder=4,
+    )
+    right = factor < 1
+    axes.annotate(
+        f"×{number(factor)} loses {percent(regret)}",
+        (factor, regret),
+        xytext=(9 if right else -9, 3),
+        textcoords="offset points",
+        ha="left" if right else "right",
+        va="bottom",
+    )
 
 
 def caption(data: PriceData) -> str:
@@ -88,19 +127,18 @@ def caption(data: PriceData) -> str:
 
 
 def _steeper(data: PriceData) -> str:
-    """On which side a mistake costs more, if both sides were measured at the same distance."""
+    """On which side a mistake costs more, where both sides were measured at the same distance."""
     by_factor = dict(zip(data.factors, data.regrets, strict=True))
-    for factor in sorted((f for f in by_factor if f > 1), reverse=True):
-        other = next((f for f in by_factor if np.isclose(f * factor, 1)), None)
+    for factor in sorted((factor for factor in by_factor if factor > 1), reverse=True):
+        other = next((below for below in by_factor if np.isclose(below * factor, 1)), None)
         if other is None:
             continue
         above, below = by_factor[factor], by_factor[other]
-        if below is not None and above is None:
-            return f"Too low is the safer side: at ×{number(factor)} there is no loss to report."
-        if above is None or below is None or max(above, below) < 2 * max(min(above, below), 0.001):
-            continue
-        return "Too low is the safer side." if above > below else "Too high is the safer side."
-    return ""
+        if above is not None and below is not None and max(above, below) >= 2 * max(min(above, below), 0.001):
+            return "Too low is the safer side." if above > below else "Too high is the safer side."
+    return (
+        "Above the advice training diverges, so too low is the safer side." if data.cliff is not None else ""
+    )
 
 
 def alt(data: PriceData) -> str:

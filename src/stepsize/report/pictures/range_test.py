@@ -11,7 +11,7 @@ from stepsize._result import Result
 from stepsize.decide.advice import Advice
 from stepsize.measure.curve import Curve
 from stepsize.report.axes import danger_zone, finite_range, legend, loss_axis, rate_axis
-from stepsize.report.numbers import number, plural, rate
+from stepsize.report.numbers import loss_name, number, plural, rate
 from stepsize.report.picture import Picture, Table
 from stepsize.report.theme import Colours
 
@@ -108,12 +108,12 @@ def draw(axes: Axes, data: RangeData, colours: Colours) -> None:
     """Seeds thin, their average thick, each rule's answer as a mark on it."""
     rate_axis(axes, data.lrs)
     low, high = _limits(data)
-    loss_axis(axes, low, high, f"{_kind(data)} loss")
+    loss_axis(axes, low, high, loss_name(data.loss_kind))
     staged = bool(data.stages)
     for start in data.stages[1:]:
         axes.axvline(start, color=colours.grid, linewidth=0.8, zorder=0)
     if data.diverged_at:
-        danger_zone(axes, data.diverged_at[0], colours, "diverges")
+        danger_zone(axes, data.diverged_at[0], colours, "a seed diverges")
     seeds = np.array(data.losses, dtype=np.float64)
     for i, losses in enumerate(seeds):
         axes.plot(
@@ -141,9 +141,9 @@ def draw(axes: Axes, data: RangeData, colours: Colours) -> None:
             markeredgecolor=colours.paper,
             markeredgewidth=1.2,
             zorder=4,
-            label=f"{mark.rule.replace('_', ' ')} {rate(mark.lr)}",
+            label=f"{mark.rule.replace('_over_', '/')} {rate(mark.lr)}",
         )
-    legend(axes, columns=4)
+    legend(axes)
 
 
 def _limits(data: RangeData) -> tuple[float, float]:
@@ -152,10 +152,6 @@ def _limits(data: RangeData) -> tuple[float, float]:
     seeds = np.array(data.losses, dtype=np.float64)
     low, high = finite_range(smoothed, seeds)
     return low, max(min(high, data.start_loss + 0.2 * (data.start_loss - low)), low + 1e-12)
-
-
-def _kind(data: RangeData) -> str:
-    return "training" if data.loss_kind == "train" else "held-out"
 
 
 def _answer(data: RangeData) -> Mark | None:
@@ -183,7 +179,8 @@ def alt(data: RangeData) -> str:
     low, high = finite_range(np.array(data.smoothed, dtype=np.float64))
     marked = "; ".join(f"{mark.rule} at {rate(mark.lr)}" for mark in data.marks if mark.lr is not None)
     return (
-        f"Curve of {_kind(data)} loss over learning rate, from {rate(data.lrs[0])} to {rate(data.lrs[-1])}. "
+        f"Curve of the {loss_name(data.loss_kind)} over learning rate, "
+        f"from {rate(data.lrs[0])} to {rate(data.lrs[-1])}. "
         f"It starts at {number(data.start_loss)}; its average lies between {number(low)} and {number(high)}. "
         + (f"Marked: {marked}." if marked else "No rule has an answer.")
     )

@@ -8,16 +8,18 @@ import msgspec
 import numpy as np
 
 from stepsize._result import Result
-from stepsize.decide.advice import Advice, Rehearsal
+from stepsize.decide.advice import Advice
 from stepsize.estimate import mean_over_seeds
 from stepsize.report.axes import answer_mark, danger_zone, finite_range, gone, legend, loss_axis, rate_axis
-from stepsize.report.numbers import fraction, number, plural, rate
+from stepsize.report.numbers import fraction, loss_name, number, plural, rate
 from stepsize.report.picture import Picture, Table
 from stepsize.report.pictures.range_test import finite_or_none
 from stepsize.report.theme import Colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from stepsize.decide.rehearsal import Rehearsal
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,10 +110,7 @@ def draw_decision(axes: Axes, data: RoundsData, colours: Colours) -> None:
         limit = lowest + 0.01 * (data.start_loss - lowest)
     _draw(axes, data, colours, last.lrs, data.start_loss)
     if limit is not None:
-        axes.axhline(
-            limit, color=colours.muted, linewidth=0.9, linestyle=(0, (1, 2)), label="1% of the progress lost"
-        )
-        legend(axes)
+        axes.axhline(limit, color=colours.answer, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
 
 
 def _draw(
@@ -119,7 +118,7 @@ def _draw(
 ) -> None:
     rate_axis(axes, [*lrs, *(edge for edge in (data.low, data.high) if edge is not None)])
     losses = [np.array(one.losses, dtype=np.float64) for one in data.rounds]
-    loss_axis(axes, *finite_range(*losses, cap=cap), f"{data.loss_kind} loss at the end")
+    loss_axis(axes, *finite_range(*losses, cap=cap), f"{loss_name(data.loss_kind)} at the end")
     if data.cliff is not None:
         danger_zone(axes, data.cliff, colours, "a run diverges")
     if data.lr is not None:
@@ -130,16 +129,11 @@ def _draw(
         for row in seeds:
             axes.plot(one.lrs, row, "o", color=shade, markersize=3.5, alpha=0.55, markeredgewidth=0, zorder=3)
         mean = np.array(one.mean, dtype=np.float64)
-        label = f"{one.share}, {plural(len(one.losses), 'seed')}"
+        label = f"{one.share.replace(' of the run', ' run')}, {plural(len(one.losses), 'seed')}"
         axes.plot(one.lrs, mean, color=shade, linewidth=2 if last else 1.3, zorder=3, label=label)
         lost = [lr for lr, row in zip(one.lrs, seeds.T, strict=True) if not np.isfinite(row).all()]
-        gone(axes, lost, colours, label="diverged" if last and any_lost(data) else None)
+        gone(axes, lost, colours)
     legend(axes)
-
-
-def any_lost(data: RoundsData) -> bool:
-    """Whether any run of any round diverged."""
-    return any(mean is None for one in data.rounds for mean in one.mean)
 
 
 def _shades(rounds: int, colours: Colours) -> list[str]:
@@ -165,7 +159,7 @@ def caption_decision(data: RoundsData) -> str:
     if data.low is not None and data.high is not None:
         text += (
             f" In the shaded band, from {rate(data.low)} to {rate(data.high)}, at most 1% of the progress "
-            "from the start to the best loss is lost."
+            "from the start to the best loss is lost: there the line runs below the dotted one."
         )
     return text
 
@@ -181,7 +175,7 @@ def alt(data: RoundsData) -> str:
             else "every rate diverged"
         )
         parts.append(f"{one.share}, {plural(len(one.lrs), 'rate')}: {best}")
-    return f"{data.loss_kind.capitalize()} loss over learning rate. " + ". ".join(parts) + "."
+    return f"{loss_name(data.loss_kind).capitalize()} over learning rate. " + ". ".join(parts) + "."
 
 
 def table(data: RoundsData) -> Table:

@@ -31,10 +31,13 @@ class ScheduleData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def data(result: Result) -> ScheduleData | None:
-    """The schedule of an advice that names a rate."""
+    """The schedule of an advice that names a rate, unless its lengths are in epochs: a result knows none."""
     if not isinstance(result, Advice) or result.lr is None:
         return None
-    rates = np.asarray(result.schedule.values(result.steps), dtype=np.float64)
+    try:
+        rates = np.asarray(result.schedule.values(result.steps), dtype=np.float64)
+    except ValueError:  # a length in a unit that needs the data set's size
+        return None
     kept = _thinned(rates)
     return ScheduleData(
         schedule=str(result.schedule),
