@@ -14,7 +14,7 @@ from stepsize.schedules.diff import Difference
 from stepsize.schedules.growth import GrowthBatchSampler, GrowthPlan
 from stepsize.schedules.parse import ParseError
 from stepsize.schedules.phases import decay, hold, warmup, wsd
-from stepsize.schedules.plateau import watch_plateau
+from stepsize.schedules.feedback import watch_plateau
 from stepsize.schedules.plot import plot
 from stepsize.schedules.policy import COMPOSITIONS, SHAPES
 from stepsize.schedules.recognise import recognise

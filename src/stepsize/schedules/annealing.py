@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from stepsize.schedules.classic import places
-from stepsize.schedules.clock import Array, Clock
+from stepsize.schedules.clock import Array, Clock, blend
 from stepsize.schedules.parameters import Factor, Interval, Optional, Share
 from stepsize.schedules.policy import Trend, shape
 from stepsize.schedules.robbins_monro import Tail
@@ -29,23 +29,24 @@ def _line_trend(a: dict[str, Any]) -> Trend:
     example="linear(0.1)",
     source="Goyal et al. 2017 for the warm-up; Devlin et al. 2019 for the decay",
     trend=_line_trend,
+    end="end",
     requires=lambda a: None if max(a["start"], a["end"]) > 0 else "start and end: must not both be 0",
 )
 def linear(clock: Clock, start: Share = 1.0, end: Share = 0.0) -> Array:
     """A straight line from factor a = `start` to b = `end`: η·(a + (b − a)·z)."""
-    return start * (1.0 - clock.z) + end * clock.z
+    return blend(start, end, clock.z)
 
 
-@shape(example="cosine(0.1, floor=0.01)", source="Loshchilov and Hutter 2017, eq. 5")
+@shape(example="cosine(0.1, floor=0.01)", source="Loshchilov and Hutter 2017, eq. 5", end="floor")
 def cosine(clock: Clock, floor: Share = 0.0) -> Array:
     """Half a cosine from the peak to a floor e: e + (η − e)·(1 + cos πz)/2."""
-    return floor + (1.0 - floor) * (1.0 + np.cos(np.pi * clock.z)) / 2.0
+    return blend(floor, 1.0, (1.0 + np.cos(np.pi * clock.z)) / 2.0)
 
 
-@shape(example="rex(0.1)", source="Chen, Wolfe and Kyrillidis 2022, eq. 1")
+@shape(example="rex(0.1)", source="Chen, Wolfe and Kyrillidis 2022 (REX)", end="floor")
 def rex(clock: Clock, floor: Share = 0.0) -> Array:
     """Reflected exponential: e + (η − e)·(1 − z)/(1 − z/2), high for long, then a steep fall."""
-    return floor + (1.0 - floor) * (1.0 - clock.z) / (1.0 - clock.z / 2.0)
+    return blend(floor, 1.0, (1.0 - clock.z) / (1.0 - clock.z / 2.0))
 
 
 @shape(
@@ -86,7 +87,7 @@ def noam(clock: Clock, warmup: LengthLike = 4000) -> Array:
 
 @shape(
     example="power(0.1, exponent=-0.51, knee='10%')",
-    source="Shen et al. 2024 (Power scheduler), eq. 3",
+    source="Shen et al. 2024 (Power scheduler, arXiv:2408.13359)",
     tail=lambda a: None if a["knee"].unit == "%" else Tail(power=-a["exponent"]),
 )
 def power(

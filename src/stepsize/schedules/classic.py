@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from stepsize.schedules.clock import Array, Clock
+from stepsize.schedules.clock import Array, Clock, blend
 from stepsize.schedules.parameters import Factor, Interval, Positive, Share
 from stepsize.schedules.policy import shape
 from stepsize.schedules.robbins_monro import Tail
@@ -98,10 +98,10 @@ def inv(clock: Clock, gamma: Positive, power: Positive = 0.5, every: LengthLike 
     return np.power(1.0 + gamma * (clock.t / clock.updates(every)), -power)
 
 
-@shape(example="poly(0.1, power=0.9)", source=f"textbook, fig. 12-11; {CAFFE}")
+@shape(example="poly(0.1, power=0.9)", source=f"textbook, fig. 12-11; {CAFFE}", end="floor")
 def poly(clock: Clock, power: Positive = 1.0, floor: Share = 0.0) -> Array:
     """Polynomial decay to a floor e: e + (η − e)·(1 − t/T)^p."""
-    return floor + (1.0 - floor) * np.power(1.0 - clock.z, power)
+    return blend(floor, 1.0, np.power(1.0 - clock.z, power))
 
 
 def _sigmoid_tail(a: dict[str, Any]) -> Tail:

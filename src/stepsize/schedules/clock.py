@@ -14,6 +14,16 @@ from stepsize.schedules.units import Length, LengthLike, Run
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
+ENDLESS = 2.0**53
+"""Updates beyond which float64 cannot tell neighbours apart; an endless schedule stands still there."""
+
+
+def blend(low: float | Array, high: float | Array, share: Array) -> Array:
+    """From `low` at share 0 to `high` at share 1, exact at both ends."""
+    values: Array = low * (1.0 - share) + high * share
+    return values
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Updates since the phase began, and how long the phase is.

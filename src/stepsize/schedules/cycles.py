@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from stepsize.schedules.clock import Array, Clock
+from stepsize.schedules.clock import Array, Clock, blend
 from stepsize.schedules.parameters import Factor, Interval, Optional, Share
 from stepsize.schedules.policy import shape
 from stepsize.schedules.robbins_monro import Tail
@@ -63,8 +63,7 @@ def warm_restarts(
     index = index - over
     part = np.where(over, 1.0, (clock.t - begin) / span)
     peaks = np.maximum(np.power(decay, index), floor)
-    values: Array = floor + (peaks - floor) * (1.0 + np.cos(np.pi * part)) / 2.0
-    return values
+    return blend(floor, peaks, (1.0 + np.cos(np.pi * part)) / 2.0)
 
 
 def _wave(clock: Clock, up: LengthLike, down: LengthLike | None) -> tuple[Array, Array]:
@@ -100,7 +99,7 @@ def _cycle_tail(shrink: str | None) -> Any:
 def triangular(clock: Clock, up: LengthLike = "10%", down: Optional = None, floor: OpenShare = 0.1) -> Array:
     """Up from the floor in `up` updates and down in `down` (the same unless given), again and again."""
     triangle, _ = _wave(clock, up, down)
-    return floor + (1.0 - floor) * triangle
+    return blend(floor, 1.0, triangle)
 
 
 @shape(
@@ -112,7 +111,7 @@ def triangular(clock: Clock, up: LengthLike = "10%", down: Optional = None, floo
 def triangular2(clock: Clock, up: LengthLike = "10%", down: Optional = None, floor: OpenShare = 0.1) -> Array:
     """Like `triangular`, with half the height in each new cycle: e + (η − e)·tri/2^c, c cycles finished."""
     triangle, cycle = _wave(clock, up, down)
-    return floor + (1.0 - floor) * triangle * np.power(0.5, cycle)
+    return blend(floor, 1.0, triangle * np.power(0.5, cycle))
 
 
 @shape(
@@ -126,7 +125,7 @@ def exp_range(
 ) -> Array:
     """Like `triangular`, with a height that falls at every update: e + (η − e)·tri·γ^t."""
     triangle, _ = _wave(clock, up, down)
-    return floor + (1.0 - floor) * triangle * np.power(gamma, clock.t)
+    return blend(floor, 1.0, triangle * np.power(gamma, clock.t))
 
 
 def _bend(part: Array, anneal: str) -> Array:
@@ -146,6 +145,7 @@ def _one_cycle_place(clock: Clock, at: LengthLike) -> float:
     example="one_cycle(0.1)",
     source="Smith and Topin 2018 (super-convergence); cosine as in fastai",
     trend="neither",
+    end="end",
 )
 def one_cycle(
     clock: Clock,
@@ -167,18 +167,18 @@ def one_cycle(
             f"three_phase needs top below half of the run, but got {rise:g} of {clock.T:g} updates"
         )
     middle = start if three_phase else end
-    up = start + (1.0 - start) * _bend(clock.t / rise, anneal)
-    down = 1.0 + (middle - 1.0) * _bend((clock.t - rise) / (turn - rise), anneal)
+    up = blend(start, 1.0, _bend(clock.t / rise, anneal))
+    down = blend(1.0, middle, _bend((clock.t - rise) / (turn - rise), anneal))
     values = np.where(clock.t < rise, up, down)
     if three_phase and turn < clock.T:
-        last = start + (end - start) * _bend((clock.t - turn) / (clock.T - turn), anneal)
+        last = blend(start, end, _bend((clock.t - turn) / (clock.T - turn), anneal))
         values = np.where(clock.t > turn, last, values)
     return values
 
 
 @shape(
     example="dip(0.95, low=0.9)",
-    source="Smith 2018 (a disciplined approach), sec. 3: momentum falls while the rate rises",
+    source="Smith 2018 (a disciplined approach): momentum falls while the rate rises",
     trend="neither",
 )
 def dip(
@@ -190,4 +190,4 @@ def dip(
     """Down from η to η·`low` at `bottom` and back: the momentum that mirrors `one_cycle`."""
     fall = _one_cycle_place(clock, bottom)
     part = np.where(clock.t < fall, clock.t / fall, (clock.T - clock.t) / (clock.T - fall))
-    return 1.0 + (low - 1.0) * _bend(part, anneal)
+    return blend(1.0, low, _bend(part, anneal))

@@ -1,7 +1,7 @@
 """Growing the batch where a schedule would lower the rate.
 
 For SGD the noise of an update has the scale η/B, so where the rate falls to α of its height, the
-batch may grow to B/α instead (Smith, Kindermans, Ying and Le, 2018, sec. 4; up to a batch of about a
+batch may grow to B/α instead (Smith, Kindermans, Ying and Le, 2018; up to a batch of about a
 tenth of the
 training set). For Adam-like optimizers Seesaw (arXiv:2510.14717) multiplies the rate by √α and divides
 the batch by α.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from stepsize.schedules.clock import Array, Clock
+from stepsize.schedules.clock import Array, Clock, blend
 from stepsize.schedules.combine import sequence
 from stepsize.schedules.parameters import Share
 from stepsize.schedules.policy import composition, phase
@@ -52,7 +52,7 @@ def warmup(
         return np.power(start, 1.0 - part)
     if shape == "cosine":
         part = (1.0 - np.cos(np.pi * part)) / 2.0
-    return start * (1.0 - part) + part
+    return blend(start, 1.0, part)
 
 
 @phase(example="hold('30%')", source="a constant phase", trend="falling", tail=_constant)
@@ -69,8 +69,9 @@ def _needs_floor(a: dict[str, Any]) -> str | None:
 
 @phase(
     example="decay('20%', shape='1-sqrt')",
-    source="Hägele et al. 2024, eq. 2 and fig. 5; Hu et al. 2024 (MiniCPM), sec. 4.2",
+    source="Hägele et al. 2024 for 1-sqrt; Hu et al. 2024 (MiniCPM)",
     trend="falling",
+    end="floor",
     requires=_needs_floor,
 )
 def decay(
@@ -93,7 +94,7 @@ def decay(
         fall = 1.0 - z * z
     else:
         fall = (1.0 + np.cos(np.pi * z)) / 2.0
-    return floor + (1.0 - floor) * fall
+    return blend(floor, 1.0, fall)
 
 
 @composition

@@ -33,8 +33,9 @@ class Shape:
     """One registered shape: its formula, parameters, source, and what is proved about it.
 
     `formula(clock, ...)` gives the factors of the peak. `sized` shapes have their own duration.
-    `trend` and `ends_at` (the factor at t = T) are claims that the contract test checks, `tail` gives
-    the asymptotics that the Robbins-Monro verdict rests on. `example` is a typical schedule.
+    `trend` and `end` (the parameter that is the factor at t = T, exactly) are claims that the contract test
+    checks, `tail` gives the asymptotics that the Robbins-Monro verdict rests on. `example` is a typical
+    schedule.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Shape:
     example: str
     source: str
     trend: Trend | Callable[[dict[str, Any]], Trend]
+    end: str | None
     tail: Callable[[dict[str, Any]], Tail | None]
     requires: Callable[[dict[str, Any]], str | None]
     sized: bool
@@ -167,6 +169,7 @@ def shape(
     example: str,
     source: str,
     trend: Trend | Callable[[dict[str, Any]], Trend] = "falling",
+    end: str | None = None,
     tail: Callable[[dict[str, Any]], Tail | None] = _ends,
     requires: Callable[[dict[str, Any]], str | None] = _no_demand,
 ) -> Callable[[Callable[Concatenate[Clock, P], Array]], ShapeFunction[P]]:
@@ -177,7 +180,7 @@ def shape(
     """
 
     def register(formula: Callable[Concatenate[Clock, P], Array]) -> ShapeFunction[P]:
-        entry = _entry(formula, example, source, trend, tail, requires, sized=False)
+        entry = _entry(formula, example, source, trend, end, tail, requires, sized=False)
 
         def make(lr: float = 1.0, *args: Any, **kwargs: Any) -> Policy:
             return _make(entry, lr, args, kwargs)
@@ -192,13 +195,14 @@ def phase(
     example: str,
     source: str,
     trend: Trend | Callable[[dict[str, Any]], Trend],
+    end: str | None = None,
     tail: Callable[[dict[str, Any]], Tail | None] = _ends,
     requires: Callable[[dict[str, Any]], str | None] = _no_demand,
 ) -> Callable[[Callable[Concatenate[Clock, P], Array]], PhaseFunction[P]]:
     """Like `shape`, for shapes that have a duration of their own."""
 
     def register(formula: Callable[Concatenate[Clock, P], Array]) -> PhaseFunction[P]:
-        entry = _entry(formula, example, source, trend, tail, requires, sized=True)
+        entry = _entry(formula, example, source, trend, end, tail, requires, sized=True)
 
         def make(over: LengthLike | None = None, lr: float = 1.0, *args: Any, **kwargs: Any) -> Policy:
             return _make(entry, lr, args, {"over": over, **kwargs})
@@ -254,6 +258,7 @@ def _entry(
     example: str,
     source: str,
     trend: Any,
+    end: str | None,
     tail: Any,
     requires: Any,
     *,
@@ -272,7 +277,7 @@ def _entry(
         if parameter.default is not inspect.Parameter.empty:
             canonical = read(parameter.annotation, parameter.default)
             parameters[word] = Parameter(word, parameter.annotation, canonical)
-    SHAPES[name] = Shape(name, formula, example, source, trend, tail, requires, sized, parameters)
+    SHAPES[name] = Shape(name, formula, example, source, trend, end, tail, requires, sized, parameters)
     return SHAPES[name]
 
 

@@ -1,7 +1,7 @@
 """The Robbins-Monro conditions, decided from the asymptotics of a schedule.
 
 A stochastic approximation with rates η_k converges (under its usual assumptions) if Σ η_k = ∞ and
-Σ η_k² < ∞ (Robbins and Monro, 1951, conditions (6) and (26)). Each shape declares how its endless extension
+Σ η_k² < ∞ (Robbins and Monro, 1951). Each shape declares how its endless extension
 falls; everything built from shapes follows by the algebra of `Tail`.
 """
 

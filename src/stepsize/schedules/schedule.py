@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from stepsize.schedules.clock import Array, Clock
+from stepsize.schedules.clock import ENDLESS, Array, Clock
 from stepsize.schedules.units import LengthLike, Run, positive
 
 if TYPE_CHECKING:
@@ -287,16 +287,19 @@ class Bound:
     def __call__(self, t: npt.NDArray[Any] | list[int] | range) -> Array: ...
     def __call__(self, t: Any) -> Any:
         if isinstance(t, int) and not isinstance(t, bool) and t >= 0:
-            t = min(t, 2**53) if math.isinf(self.steps) else min(t, int(self.steps))
+            t = min(t, int(min(self.steps, ENDLESS)))
             return float(_block(self, t // _BLOCK)[t % _BLOCK])
-        times = np.asarray(t, dtype=np.float64)
+        try:
+            times = np.asarray(t, dtype=np.float64)
+        except OverflowError:
+            raise ValueError(f"an update is too large for float64: {t!r:.40}...") from None
         if np.isnan(times).any() or (times < 0).any():
             raise ValueError(f"an update is numbered from 0, but got {t!r}")
         values = self._at(np.ascontiguousarray(times).reshape(-1)).reshape(times.shape)
         return float(values) if values.ndim == 0 else values
 
     def _at(self, times: Array) -> Array:
-        clock = Clock(np.minimum(times, self.steps), self.steps, self.run)
+        clock = Clock(np.minimum(times, min(self.steps, ENDLESS)), self.steps, self.run)
         return self.schedule._evaluate(clock)
 
     def values(self) -> Array:
