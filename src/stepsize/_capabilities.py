@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -58,8 +58,15 @@ def probe_capabilities(model: nn.Module, loss: Any, batch: Any, loss_kind: str) 
         return value
 
     def stack() -> None:
+        if why := known_obstacle(model):
+            raise TypeError(why)
         twice = [{k: torch.stack([v, v]) for k, v in state.items()} for state in (params, buffers)]
-        vmap(grad(scalar), in_dims=(0, 0, None), randomness="same")(*twice, batch)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            vmap(grad(scalar), in_dims=(0, 0, None), randomness="same")(*twice, batch)
+        # The stack computes attention from plain products, so its fused kernels stand in nobody's way.
+        if (missing := missing_rule(caught)) and "scaled_dot_product" not in missing:
+            raise TypeError(f"torch has no batching rule for {missing}")
 
     def per_example() -> None:
         for name, module in model.named_modules():
@@ -91,6 +98,24 @@ def _try(mechanism: Callable[[], None], works: str) -> Capability:
         except Exception as error:
             return Capability(False, first_line(error))
     return Capability(True, works)
+
+
+def known_obstacle(model: nn.Module) -> str | None:
+    """Why vmap cannot map this model, where its modules alone tell."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.LSTM):
+            return f"{name or 'the model'} is an LSTM, whose fused kernel has no batching rule"
+        if type(module).__name__ == "OptimizedModule":
+            return f"{name or 'the model'} is compiled, and vmap cannot look inside"
+    return None
+
+
+def missing_rule(caught: Iterable[warnings.WarningMessage]) -> str | None:
+    """The operation that vmap warned of, because it maps it one by one; None without such a warning."""
+    for warning in caught:
+        if "batching rule" in (message := str(warning.message)):
+            return message.split("for ")[-1].split(". ")[0]
+    return None
 
 
 def first_line(error: BaseException) -> str:

@@ -11,13 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 from stepsize._rng import isolated_rng
 from stepsize.data import Source, Tensors, first_batch, samples_in
-from stepsize.losses import Supervised
+from stepsize.losses import Supervised, predict
 
 TRIAL_LRS = (2.0**-10, 2.0**-9)
 """Two rates, one twice the other, that tell how each parameter group follows the rate."""
+
+
+TRIAL_SAMPLES = 8
+"""Samples of a trial batch: enough for BatchNorm, few enough for any model."""
 
 
 def integer(argument: str, value: Any, *, at_least: int) -> int:
@@ -44,11 +49,9 @@ def positive_rate(argument: str, value: float) -> None:
 def check_single_object(model: nn.Module | Callable[[], nn.Module]) -> nn.Module:
     """One model to try things on; refuses factories whose models share weights, and models without any."""
     if isinstance(model, nn.Module):
-        first = copy.deepcopy(model)
+        first = _copied(model)
     elif isinstance(model, type) or callable(model):
-        with isolated_rng(0):
-            first = _call_factory(model)
-            second = _call_factory(model)
+        first, second = _call_factory(model), _call_factory(model)
         shared = {id(p) for p in first.parameters()} & {id(p) for p in second.parameters()}
         if shared:
             what = "the same object twice" if first is second else "two models that share parameters"
@@ -56,12 +59,21 @@ def check_single_object(model: nn.Module | Callable[[], nn.Module]) -> nn.Module
                 f"model must be a factory that makes a new model at each call, but it gave {what}: "
                 "pass model=lambda: make_model(), or the module itself to start from its weights"
             )
+        _check_repeatable(first, second)
     else:
         raise TypeError(
             f"model must be a module or a factory without arguments, but is a {type(model).__name__}: "
             "pass model=make_model, or model=my_module"
         )
     parameters = list(first.parameters())
+    lazy = [
+        name for name, p in first.named_parameters() if isinstance(p, nn.parameter.UninitializedParameter)
+    ]
+    if lazy:
+        raise ValueError(
+            f"model {type(first).__name__} must have all its parameters, but {lazy[0]} waits for a first batch: "
+            "give lazy layers their sizes, or run a batch through the model and pass the module itself"
+        )
     if not parameters:
         raise ValueError(f"model {type(first).__name__} has no parameters, so there is nothing to train")
     if not any(p.requires_grad for p in parameters):
@@ -72,9 +84,39 @@ def check_single_object(model: nn.Module | Callable[[], nn.Module]) -> nn.Module
     return first
 
 
+def _copied(model: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        raise TypeError(
+            f"model must be a module that copy.deepcopy can copy, but {type(error).__name__}: {error}: "
+            "pass a factory, model=lambda: make_model()"
+        ) from error
+
+
+def _check_repeatable(first: nn.Module, second: nn.Module) -> None:
+    """Two models made from the same random numbers are the same."""
+    one, other = dict(first.named_parameters()), dict(second.named_parameters())
+    for name, p in one.items():
+        if isinstance(p, nn.parameter.UninitializedParameter):
+            continue
+        if name not in other or not torch.equal(p.isnan(), other[name].isnan()):
+            break
+        if not torch.equal(p.nan_to_num(), other[name].nan_to_num()):
+            break
+    else:
+        return
+    raise ValueError(
+        f"model must be a factory that depends on the global random numbers alone (torch's, NumPy's, Python's), "
+        f"but two models made from the same ones differ in {name}: "
+        "draw the weights from torch's global generator, or pass the module itself to start from its weights"
+    )
+
+
 def _call_factory(model: Callable[[], nn.Module]) -> nn.Module:
     try:
-        made = model()
+        with isolated_rng(0):
+            made = model()
     except TypeError as error:
         raise TypeError(
             f"model must be callable without arguments, but {error}: pass model=lambda: Net(…)"
@@ -86,8 +128,8 @@ def _call_factory(model: Callable[[], nn.Module]) -> nn.Module:
 
 def check_optimizer(
     factory: Any, params: Callable[[nn.Module], Iterable[Any]], model: nn.Module
-) -> tuple[float, ...]:
-    """How each parameter group follows the rate: its own rate divided by the one asked for."""
+) -> tuple[torch.optim.Optimizer, tuple[float, ...]]:
+    """An optimizer of this model, and how each group follows the rate: its own rate over the one asked for."""
     if isinstance(factory, torch.optim.Optimizer):
         raise TypeError(
             f"optimizer is a {type(factory).__name__} that is already made, but each run needs its own: "
@@ -98,7 +140,13 @@ def check_optimizer(
             f"optimizer must be callable as optimizer(params, lr=lr), but is a {type(factory).__name__}: "
             "pass optimizer=torch.optim.SGD"
         )
-    low, high = (_group_lrs(factory, params, model, lr) for lr in TRIAL_LRS)
+    if not callable(params):
+        raise TypeError(
+            f"params must be callable as params(model), but is a {type(params).__name__}: "
+            "pass params=lambda model: model.head.parameters()"
+        )
+    optimizers = [_make_optimizer(factory, params, model, lr) for lr in TRIAL_LRS]
+    low, high = (_group_lrs(optimizer) for optimizer in optimizers)
     if len(low) == len(high) and all(a == b for a, b in zip(low, high, strict=True)):
         raise ValueError(
             f"optimizer ignores lr: asked for {TRIAL_LRS[0]} and {TRIAL_LRS[1]}, its groups had {low} both times: "
@@ -111,54 +159,109 @@ def check_optimizer(
                 f"{TRIAL_LRS[1]} its rates were {a} and {b}: give the group a multiplier, "
                 "{'params': …, 'lr_scale': 0.1}, instead of a rate of its own"
             )
-    return tuple(a / TRIAL_LRS[0] for a in low)
+    if not all(0 <= a < math.inf for a in low) or not any(low):
+        raise ValueError(
+            f"lr_scale must be finite, >= 0, and above 0 in one group at least, but the groups' rates are "
+            f"{[a / TRIAL_LRS[0] for a in low]} times lr: pass for example {{'params': …, 'lr_scale': 0.1}}"
+        )
+    return optimizers[0], tuple(a / TRIAL_LRS[0] for a in low)
 
 
-def _group_lrs(
+def _make_optimizer(
     factory: Any, params: Callable[[nn.Module], Iterable[Any]], model: nn.Module, lr: float
-) -> list[float]:
+) -> torch.optim.Optimizer:
     try:
         optimizer = factory(params(model), lr=lr)
     except TypeError as error:
         raise TypeError(
-            f"optimizer must be callable as optimizer(params, lr=lr), but {error}: pass optimizer=torch.optim.SGD"
+            f"optimizer must be callable as optimizer(params, lr=lr), but {error}: "
+            "pass optimizer=torch.optim.SGD"
+        ) from error
+    except Exception as error:
+        raise ValueError(
+            f"optimizer(params(model), lr={lr}) raised {type(error).__name__}: {error}: "
+            "check its arguments, and that params(model) gives parameters or groups of them"
         ) from error
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(
-            f"optimizer(params, lr=lr) must return a torch optimizer, but returned a {type(optimizer).__name__}"
+            "optimizer(params, lr=lr) must return a torch optimizer, but returned a "
+            f"{type(optimizer).__name__}: pass optimizer=torch.optim.SGD"
         )
+    own = {id(p) for p in model.parameters()}
+    strangers = sum(id(p) not in own for group in optimizer.param_groups for p in group["params"])
+    if strangers:
+        raise ValueError(
+            f"params(model) must give parameters of the model that it is called with, but {strangers} of the "
+            "optimizer's belong to something else: make them a part of the model, or pass "
+            "params=lambda model: model.parameters()"
+        )
+    return optimizer
+
+
+def _group_lrs(optimizer: torch.optim.Optimizer) -> list[float]:
     return [float(group["lr"]) * float(group.get("lr_scale", 1.0)) for group in optimizer.param_groups]
 
 
 def check_trial(
-    model: nn.Module, loss: Any, metrics: Mapping[str, Any], train: Source, batch_size: int
+    model: nn.Module, optimizer: torch.optim.Optimizer, loss: Any, train: Source, batch_size: int
 ) -> None:
     """One forward and backward pass on a few samples: shapes, types, and that a gradient arrives."""
-    batch = first_batch(train, min(batch_size, 8))
-    # BatchNorm refuses a single sample in training mode, which is no fault of a task whose batches are larger.
+    batch = first_batch(train, min(batch_size, TRIAL_SAMPLES))
+    # BatchNorm refuses a single sample in training mode, which is no fault of a task with larger batches.
     model.train(samples_in(batch) > 1)
-    value = _call("loss", loss, model, batch)
-    if not value.requires_grad:
-        raise ValueError(
-            "loss returned a tensor without a gradient: it must depend on the model's trainable parameters, "
-            "so do not detach it, call .item(), or wrap it in torch.no_grad()"
-        )
-    gradients = torch.autograd.grad(
-        value, [p for p in model.parameters() if p.requires_grad], allow_unused=True
-    )
+    with torch.enable_grad():
+        value = _call("loss", loss, model, batch, "train")
+        if not value.requires_grad:
+            raise ValueError(
+                "loss returned a tensor without a gradient: it must depend on the model's trainable parameters, "
+                "so do not detach it, call .item(), or wrap it in torch.no_grad()"
+            )
+        trained = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+        gradients = torch.autograd.grad(value, trained, allow_unused=True) if trained else ()
     if all(g is None for g in gradients):
-        raise ValueError("loss does not depend on any trainable parameter of the model")
+        raise ValueError(
+            f"loss must depend on a parameter that the optimizer trains, but reaches none of its {len(trained)} "
+            "with requires_grad=True: check params, and which layers are frozen"
+        )
+
+
+def check_evaluation(
+    model: nn.Module, loss: Any, metrics: Mapping[str, Any], val: Source, batch_size: int
+) -> None:
+    """The loss and every metric on a few held-out samples, in evaluation mode."""
+    batch = first_batch(val, min(batch_size, TRIAL_SAMPLES))
     model.eval()
     with torch.no_grad():
+        _call("loss", loss, model, batch, "val")
         for name, metric in metrics.items():
-            _call(f"metrics[{name!r}]", metric, model, batch)
+            _call(f"metrics[{name!r}]", metric, model, batch, "val")
 
 
-def _call(argument: str, function: Any, model: nn.Module, batch: Any) -> torch.Tensor:
+def check_metrics(metrics: Any) -> dict[str, Any]:
+    """A mapping from names to functions; "loss" is the name of the loss itself."""
+    if not isinstance(metrics, Mapping):
+        raise TypeError(
+            f"metrics must be a dict from names to functions, but is a {type(metrics).__name__}: "
+            "pass metrics={'accuracy': ss.accuracy()}"
+        )
+    for name, metric in metrics.items():
+        if name == "loss":
+            raise ValueError("metrics must not hold 'loss', the name of the loss itself: pass another name")
+        if not callable(metric):
+            raise TypeError(
+                f"metrics[{name!r}] must be callable as metric(model, batch), but is a "
+                f"{type(metric).__name__}: pass metrics={{{name!r}: ss.accuracy()}}"
+            )
+    return dict(metrics)
+
+
+def _call(argument: str, function: Any, model: nn.Module, batch: Any, data: str) -> torch.Tensor:
+    leaves = [leaf for leaf in tree_leaves(batch) if isinstance(leaf, torch.Tensor)]
+    versions = [leaf._version for leaf in leaves]
     try:
         value = function(model, batch)
     except Exception as error:
-        shapes = torch.utils._pytree.tree_map(
+        shapes = tree_map(
             lambda leaf: (
                 f"{tuple(leaf.shape)} {str(leaf.dtype).removeprefix('torch.')}"
                 if isinstance(leaf, torch.Tensor)
@@ -167,14 +270,24 @@ def _call(argument: str, function: Any, model: nn.Module, batch: Any) -> torch.T
             batch,
         )
         raise RuntimeError(
-            f"{argument}(model, batch) raised {type(error).__name__} on a trial batch of {shapes}: {error}"
+            f"{argument}(model, batch) raised {type(error).__name__} on a trial batch of {data}, "
+            f"{shapes}: {error}"
         ) from error
+    if [leaf._version for leaf in leaves] != versions:
+        raise ValueError(
+            f"{argument} must leave its batch as it is, since the same data is used again, but it, or the "
+            "model, changed a tensor of it in place: write x = x / 255 instead of x /= 255, or "
+            "nn.ReLU() instead of nn.ReLU(inplace=True) for the first layer"
+        )
     if not isinstance(value, torch.Tensor):
-        raise TypeError(f"{argument} must return a scalar tensor, but returned a {type(value).__name__}")
+        raise TypeError(
+            f"{argument} must return a scalar tensor, but returned a {type(value).__name__}: "
+            "return the tensor itself, without .item()"
+        )
     if value.ndim != 0:
         raise ValueError(
-            f"{argument} must return a scalar, the mean over the batch, but returned shape {tuple(value.shape)}: "
-            "end it with .mean()"
+            f"{argument} must return a scalar, the mean over the batch, but returned shape "
+            f"{tuple(value.shape)}: end it with .mean()"
         )
     return value
 
@@ -183,22 +296,36 @@ def check_labels(model: nn.Module, loss: Any, data: Mapping[str, Tensors]) -> No
     """Class labels of every sample lie within the model's outputs; a bad one deep in the data is found now."""
     if not (isinstance(loss, Supervised) and isinstance(loss.criterion, (nn.CrossEntropyLoss, nn.NLLLoss))):
         return
+    model.eval()
     for argument, source in data.items():
-        tree = source.tree
-        target = tree.get(loss.target) if isinstance(tree, dict) else tree[-1]
-        if target is None or target.is_floating_point():
+        few = source.take(torch.arange(min(2, source.size)))
+        target = _target(source.tree, loss)
+        classes = _classes(model, few, loss)
+        if target is None or classes is None or target.is_floating_point():
             continue
-        few = source.take(torch.arange(min(2, source.size), device=target.device))
-        inputs = {k: v for k, v in few.items() if k != loss.target} if isinstance(few, dict) else few[:-1]
-        with torch.no_grad():
-            model.eval()
-            output = model(**inputs) if isinstance(inputs, dict) else model(*inputs)
-        classes = output.shape[1] if output.ndim > 1 else output.shape[0]
-        ignored = loss.criterion.ignore_index
-        bad = ((target < 0) | (target >= classes)) & (target != ignored)
+        bad = ((target < 0) | (target >= classes)) & (target != loss.criterion.ignore_index)
         if bool(bad.any()):
             where = tuple(int(i) for i in bad.nonzero()[0])
             raise ValueError(
-                f"{argument} has labels outside 0…{classes - 1}, the model's {classes} outputs: "
-                f"the label of sample {where[0]} is {int(target[where])}"
+                f"{argument} must have labels within 0…{classes - 1}, the model's {classes} outputs, but the "
+                f"label of sample {where[0]} is {int(target[where])}: number the classes from 0, or give the "
+                "model an output for each"
             )
+
+
+def _target(tree: Any, loss: Supervised) -> torch.Tensor | None:
+    if isinstance(tree, dict):
+        found = tree.get(loss.target)
+    else:
+        found = tree[-1] if isinstance(tree, (tuple, list)) and len(tree) > 1 else None
+    return found if isinstance(found, torch.Tensor) else None
+
+
+def _classes(model: nn.Module, batch: Any, loss: Supervised) -> int | None:
+    """Outputs per sample; None where the model does not run, which the trial batch reports."""
+    try:
+        with torch.no_grad():
+            output, _ = predict(model, batch, loss.target)
+        return int(output.shape[1] if output.ndim > 1 else output.shape[0])
+    except Exception:
+        return None

@@ -36,6 +36,24 @@ def capture_rng() -> RngState:
     return RngState(torch.get_rng_state(), cuda, mps, numpy_state, random.getstate())
 
 
+def same_rng(a: RngState, b: RngState) -> bool:
+    """Whether two copies hold the same state, so that nothing was drawn between them."""
+    return (
+        torch.equal(a.cpu, b.cpu)
+        and len(a.cuda) == len(b.cuda)
+        and all(torch.equal(x, y) for x, y in zip(a.cuda, b.cuda, strict=True))
+        and (a.mps is None or b.mps is None or torch.equal(a.mps, b.mps))
+        and same_foreign_rng(a, b)
+    )
+
+
+def same_foreign_rng(a: RngState, b: RngState) -> bool:
+    """As `same_rng`, for the two generators that torch knows nothing of."""
+    kind, keys, *rest = a.numpy
+    other_kind, other_keys, *other_rest = b.numpy
+    return a.python == b.python and kind == other_kind and rest == other_rest and (keys == other_keys).all()
+
+
 def restore_rng(state: RngState) -> None:
     """Put back what `capture_rng` copied."""
     torch.set_rng_state(state.cpu)

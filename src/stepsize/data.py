@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils._pytree import tree_flatten, tree_map
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
 from stepsize._rng import derived_seed, isolated_rng
 
@@ -33,7 +34,7 @@ class Tensors:
     size: int
 
     def take(self, index: torch.Tensor) -> Batch:
-        return tree_map(lambda t: t.index_select(0, index), self.tree)
+        return tree_map(lambda t: t.index_select(0, index.to(t.device)), self.tree)
 
     def all(self) -> Batch:
         return self.tree
@@ -50,27 +51,39 @@ class Items:
     """Samples of a map-style `Dataset`, read anew for every batch, as a DataLoader without workers does."""
 
     dataset: Dataset[Any]
-    size: int
+    index: torch.Tensor
     argument: str
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
+    @property
+    def size(self) -> int:
+        return len(self.index)
+
     def take(self, index: torch.Tensor) -> Batch:
         samples = []
-        for i in index.tolist():
+        places = self.index[index].tolist()
+        for i in places:
             try:
                 samples.append(self.dataset[i])
             except Exception as error:
                 raise RuntimeError(f"{self.argument}[{i}] raised {type(error).__name__}: {error}") from error
-        return move(default_collate(samples), self.device)
+        try:
+            return move(default_collate(samples), self.device)
+        except Exception as error:
+            raise RuntimeError(
+                f"the items {', '.join(map(str, places[:4]))}… of {self.argument} do not make up a batch, since "
+                f"{type(error).__name__}: {error}. Each item must hold tensors, arrays or numbers of one shape; "
+                f"for anything else pass a callable, {self.argument}=lambda batch_size, seed: iter(…)"
+            ) from error
 
     def all(self) -> Batch:
         return self.take(torch.arange(self.size))
 
     def to(self, device: torch.device) -> Items:
-        return Items(self.dataset, self.size, self.argument, device)
+        return Items(self.dataset, self.index, self.argument, device)
 
     def subset(self, index: torch.Tensor) -> Items:
-        return Items(Subset(self.dataset, index.tolist()), len(index), self.argument, self.device)
+        return Items(self.dataset, self.index[index], self.argument, self.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +165,19 @@ def _tensors(argument: str, data: Any) -> Tensors:
         )
     if sizes[0] == 0:
         raise ValueError(f"{argument} is empty: it has 0 samples")
-    tree = tree_map(lambda leaf: torch.as_tensor(leaf).detach(), data)
-    return Tensors(tree, sizes[0])
+    return Tensors(tree_map(lambda leaf: _as_tensor(argument, leaf), data), sizes[0])
+
+
+def _as_tensor(argument: str, leaf: torch.Tensor | np.ndarray) -> torch.Tensor:
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*not writable")  # nothing here writes
+            return torch.as_tensor(leaf).detach()
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{argument} holds an array of {leaf.dtype} that torch cannot read ({error}): "
+            "pass numbers, for example array.astype(np.float32)"
+        ) from error
 
 
 def _items(argument: str, dataset: Any) -> Items:
@@ -165,15 +189,15 @@ def _items(argument: str, dataset: Any) -> Items:
         ) from error
     if size == 0:
         raise ValueError(f"{argument} is empty: the Dataset has length 0")
-    return Items(dataset, size, argument)
+    return Items(dataset, torch.arange(size), argument)
 
 
-def hold_out(source: Tensors | Items, fraction: float) -> tuple[Source, Source, int]:
-    """Split off a random part of the training data, the same for every seed of a task."""
+def hold_out(source: Tensors | Items, fraction: float) -> tuple[Source, Source]:
+    """The training data without a random part of it, and that part: the same for every seed of a task."""
     held = max(1, round(source.size * fraction))
     generator = torch.Generator().manual_seed(derived_seed(SPLIT, source.size) % 2**63)
     order = torch.randperm(source.size, generator=generator)
-    return source.subset(order[held:].sort().values), source.subset(order[:held].sort().values), held
+    return source.subset(order[held:].sort().values), source.subset(order[:held].sort().values)
 
 
 def batches(source: Source, batch_size: int, seed: int) -> Iterator[Batch]:

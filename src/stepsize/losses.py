@@ -18,7 +18,7 @@ class Supervised:
     target: str | None = None
 
     def __call__(self, model: nn.Module, batch: Any) -> torch.Tensor:
-        output, target = _predict(model, batch, self.target)
+        output, target = predict(model, batch, self.target)
         return self.criterion(output, target)
 
 
@@ -30,7 +30,8 @@ def supervised(criterion: Callable[[Any, Any], torch.Tensor], *, target: str | N
 
     Raises:
         TypeError: `criterion` cannot be called, or is a class instead of an instance.
-        ValueError: the criterion does not average over the batch (`reduction` other than "mean").
+        ValueError: the criterion does not average over the batch (`reduction` other than "mean"), or has
+            trainable parameters, which no optimizer would train.
     """
     if isinstance(criterion, type):
         raise TypeError(
@@ -39,6 +40,11 @@ def supervised(criterion: Callable[[Any, Any], torch.Tensor], *, target: str | N
     if not callable(criterion):
         raise TypeError(
             f"criterion must be callable, but is a {type(criterion).__name__}: pass nn.CrossEntropyLoss()"
+        )
+    if isinstance(criterion, nn.Module) and any(p.requires_grad for p in criterion.parameters()):
+        raise ValueError(
+            f"criterion {type(criterion).__name__} has trainable parameters, which belong to no model and would "
+            "stay as they are: make it a part of the model, and pass a loss that uses model.criterion"
         )
     reduction = getattr(criterion, "reduction", "mean")
     if reduction != "mean":
@@ -56,7 +62,7 @@ class Accuracy:
     target: str | None = None
 
     def __call__(self, model: nn.Module, batch: Any) -> torch.Tensor:
-        output, target = _predict(model, batch, self.target)
+        output, target = predict(model, batch, self.target)
         return (output.argmax(dim=1) == target).float().mean()
 
 
@@ -68,7 +74,8 @@ def accuracy(*, target: str | None = None) -> Accuracy:
     return Accuracy(target)
 
 
-def _predict(model: nn.Module, batch: Any, target: str | None) -> tuple[Any, Any]:
+def predict(model: nn.Module, batch: Any, target: str | None) -> tuple[Any, Any]:
+    """The model's output for a supervised batch, and the target."""
     if isinstance(batch, Mapping):
         if target is None or target not in batch:
             raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
@@ -11,7 +12,15 @@ import torch
 from torch import nn
 
 from stepsize._capabilities import Capabilities, probe_capabilities
-from stepsize._check_task import check_labels, check_optimizer, check_single_object, check_trial, integer
+from stepsize._check_task import (
+    check_evaluation,
+    check_labels,
+    check_metrics,
+    check_optimizer,
+    check_single_object,
+    check_trial,
+    integer,
+)
 from stepsize._rng import isolated_rng
 from stepsize.data import Batch, Source, Stream, Tensors, as_source, batches, first_batch, hold_out
 from stepsize.losses import accuracy, supervised
@@ -89,14 +98,12 @@ class Task:
         self.name = name
         self.seed = integer("seed", seed, at_least=0)
         self.loss = loss
-        self.metrics: dict[str, Loss] = dict(metrics or {})
-        if "loss" in self.metrics:
-            raise ValueError("metrics must not hold 'loss', the name of the loss itself: pass another name")
+        self.metrics: dict[str, Loss] = check_metrics({} if metrics is None else metrics)
         self._model = model
         self._optimizer = optimizer
         self._params = params if params is not None else nn.Module.parameters
         first = check_single_object(model)
-        self.device = torch.device(device) if device is not None else _choose_device(model)
+        self.device = _choose_device(model) if device is None else _checked_device(device)
         source = as_source("train", train)
         self.val: Source
         self.loss_kind: LossKind
@@ -110,7 +117,7 @@ class Task:
                     f"train has {source.size} sample, so none can be held out to judge a rate: "
                     "pass val=(xv, yv), or more data"
                 )
-            self.train, self.val, _ = hold_out(source, HELD_OUT)
+            self.train, self.val = hold_out(source, HELD_OUT)
             self.loss_kind = "held-out part of train"
         self.train, self.val = self.train.to(self.device), self.val.to(self.device)
         self.samples: int | None = None if isinstance(self.train, Stream) else self.train.size
@@ -118,10 +125,12 @@ class Task:
         self.steps = self._checked_steps(epochs, steps)
         with isolated_rng(self.seed):
             first = first.to(self.device)
-            self.group_ratios = check_optimizer(optimizer, self._params, first)
-            check_trial(first, loss, self.metrics, self.train, self.batch_size)
-            if isinstance(self.train, Tensors) and isinstance(self.val, Tensors):
-                check_labels(first, loss, {"train": self.train, "val": self.val})
+            trial, self.group_ratios = check_optimizer(optimizer, self._params, first)
+            self._optimizer_name = type(trial).__name__
+            tensors = {"train": self.train, "val": self.val}
+            check_labels(first, loss, {k: v for k, v in tensors.items() if isinstance(v, Tensors)})
+            check_trial(first, trial, loss, self.train, self.batch_size)
+            check_evaluation(first, loss, self.metrics, self.val, self.batch_size)
 
     def _checked_batch_size(self, batch_size: int | Literal["full"]) -> int:
         if batch_size == "full":
@@ -148,11 +157,11 @@ class Task:
         if steps is not None:
             return integer("steps", steps, at_least=1)
         assert epochs is not None
-        if isinstance(epochs, bool) or not isinstance(epochs, (int, float)) or not 0 < epochs < math.inf:
+        if isinstance(epochs, bool) or not isinstance(epochs, numbers.Real) or not 0 < epochs < math.inf:
             raise ValueError(f"epochs must be a finite number above 0, but is {epochs!r}: pass epochs=10")
         if self.samples is None:
             raise ValueError("epochs needs data of known length, but train is a stream: pass steps=5000")
-        return max(1, round(epochs * math.ceil(self.samples / self.batch_size)))
+        return max(1, round(float(epochs) * math.ceil(self.samples / self.batch_size)))
 
     @property
     def epochs(self) -> float | None:
@@ -181,8 +190,7 @@ class Task:
     @property
     def optimizer_name(self) -> str:
         """The optimizer class's name, such as "SGD"."""
-        target = getattr(self._optimizer, "func", self._optimizer)
-        return getattr(target, "__name__", type(target).__name__)
+        return self._optimizer_name
 
     def batches(self, seed: int) -> Any:
         """Endless training batches in the order of this seed."""
@@ -220,6 +228,18 @@ class Task:
             f"Task({self.name!r}: {data}, judged on {self.loss_kind}; {self.optimizer_name}, "
             f"batch {self.batch_size:,}, {self.steps:,} updates{epochs}, {self.device})"
         )
+
+
+def _checked_device(device: torch.device | str) -> torch.device:
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"device must be one that torch can use here, but is {device!r} ({reason}): pass device='cpu'"
+        ) from error
+    return chosen
 
 
 def _choose_device(model: nn.Module | Callable[[], nn.Module]) -> torch.device:

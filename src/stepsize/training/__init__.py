@@ -2,7 +2,7 @@
 
 from stepsize.training.engine import EngineName, train
 from stepsize.training.history import Cost, History, Member, MemberStatus
-from stepsize.training.stack import NotStackableError
+from stepsize.training.obstacles import NotStackableError
 from stepsize.training.state import preserved
 
 __all__ = [

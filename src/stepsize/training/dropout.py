@@ -9,6 +9,7 @@ numbers: their losses differ by their rates, not by their luck).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -47,8 +48,21 @@ def dropout(
 def dropout_channels(
     input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> torch.Tensor:
-    """`dropout1d`, `dropout2d` and `dropout3d` for batched input: whole channels are dropped."""
+    """`dropout2d`, and its siblings for batched input: whole channels are dropped."""
     return _masked(input, p, training, inplace, (*input.shape[:2], *[1] * (input.ndim - 2)))
+
+
+def _channels_of(batched: int) -> Callable[..., torch.Tensor]:
+    """`dropout1d` and `dropout3d`, which take input of one dimension less as a single sample."""
+
+    def dropped(
+        input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+    ) -> torch.Tensor:
+        if input.ndim == batched:
+            return dropout_channels(input, p, training, inplace)
+        return _masked(input, p, training, inplace, (len(input), *[1] * (input.ndim - 1)))
+
+    return dropped
 
 
 def _masked(
@@ -85,14 +99,19 @@ def attention(
         scores = (
             scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
         )
-    return dropout(scores.softmax(dim=-1), p=dropout_p) @ value
+    if attn_mask is None:
+        weights = scores.softmax(dim=-1)
+    else:  # torch gives a query that may attend to nothing the weights 0, where softmax alone gives NaN
+        nothing = (scores == -math.inf).all(dim=-1, keepdim=True)
+        weights = scores.masked_fill(nothing, 0.0).softmax(dim=-1).masked_fill(nothing, 0.0)
+    return dropout(weights, p=dropout_p) @ value
 
 
 _REPLACED: dict[Any, Any] = {
     F.dropout: dropout,
-    F.dropout1d: dropout_channels,
-    F.dropout2d: dropout_channels,
-    F.dropout3d: dropout_channels,
+    F.dropout1d: _channels_of(3),
+    F.dropout2d: dropout_channels,  # three dimensions are a batch too, by torch's own rule
+    F.dropout3d: _channels_of(5),
     F.scaled_dot_product_attention: attention,
     torch.dropout: lambda input, p, train: dropout(input, p, train),
 }

@@ -7,18 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
+import torch
 
+from stepsize._rng import isolated_rng
 from stepsize.data import samples_in
 from stepsize.task import Task
 from stepsize.training.evaluation import Evaluation
 from stepsize.training.history import Cost, History, Member, MemberStatus
 from stepsize.training.loop import Loop
 from stepsize.training.memory import SHARE, available, bytes_per_member, is_out_of_memory
-from stepsize.training.stack import NotStackableError, Stack
+from stepsize.training.obstacles import NotStackableError
+from stepsize.training.optimizers import has_control
+from stepsize.training.stack import Stack
 
 EngineName = Literal["auto", "stack", "loop"]
 Progress = Callable[[int], None]
-"""Called with the member-updates done since the last call."""
+"""Called with the member-updates finished since the last call, those that a diverged member skips included."""
 
 PROGRESS_EVERY = 50
 
@@ -66,10 +70,12 @@ def train(
             "auto" takes the stack and falls back to the loop, saying why in `History.engine_reason`.
         memory: bytes that a stack may use; by default half of what is available. More members than fit
             run in waves.
-        progress: called now and then with the number of member-updates done since the last call.
+        progress: called now and then with the number of member-updates finished since the last call,
+            those that a diverged member skips included; all calls add up to K·T.
 
     Raises:
-        ValueError: shapes disagree, a rate is negative or not finite, or an evaluation lies outside 0…T.
+        ValueError: shapes disagree, a rate is negative or not finite, an evaluation lies outside 0…T, or
+            the optimizer has no hyperparameter of a control's name.
         NotStackableError: `engine="stack"` and the task cannot be stacked.
     """
     rates = _checked_rates(rates, len(members))
@@ -79,8 +85,9 @@ def train(
         raise ValueError(f"evaluate_at must lie within 0…{steps} updates, but holds {wanted[0]}…{wanted[-1]}")
     if engine not in ("auto", "stack", "loop"):
         raise ValueError(f"engine must be 'auto', 'stack' or 'loop', but is {engine!r}")
-    call = _Call(task, list(members), rates, wanted, dict(controls or {}), engine, memory, progress)
-    return call.run()
+    with isolated_rng(task.seed), torch.enable_grad():
+        clock = _checked_controls(task, controls or {}, steps)
+        return _Call(task, list(members), rates, wanted, clock, engine, memory, progress).run()
 
 
 def _checked_rates(rates: np.ndarray, members: int) -> np.ndarray:
@@ -96,6 +103,25 @@ def _checked_rates(rates: np.ndarray, members: int) -> np.ndarray:
     if not (np.isfinite(array).all() and (array >= 0).all()):
         raise ValueError("rates must be finite and >= 0 at every update")
     return array
+
+
+def _checked_controls(task: Task, controls: Mapping[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
+    checked = {name: np.asarray(values, dtype=np.float64) for name, values in controls.items()}
+    for name, values in checked.items():
+        if values.shape != (steps,) or not np.isfinite(values).all():
+            wrong = f"shape {values.shape}" if values.shape != (steps,) else "values that are not finite"
+            raise ValueError(
+                f"controls[{name!r}] must hold one finite number per update, shape ({steps},), but has {wrong}"
+            )
+    if checked:
+        groups = task.make_optimizer(task.make_model(task.seed), 1.0).param_groups
+        for name in checked:
+            if not any(has_control(group, name) for group in groups):
+                raise ValueError(
+                    f"controls[{name!r}] must be a hyperparameter of the optimizer, but {task.optimizer_name} "
+                    f"has {', '.join(sorted(set(groups[0]) - {'params'}))}"
+                )
+    return checked
 
 
 class _Call:
@@ -123,6 +149,7 @@ class _Call:
         self._train_loss = np.full(rates.shape, np.nan)
         self._alive = np.ones(len(members), dtype=bool)
         self._updates_done = np.zeros(len(members), dtype=np.int64)
+        self._told = np.zeros(len(members), dtype=np.int64)
 
     def run(self) -> History:
         started = time.perf_counter()
@@ -149,19 +176,25 @@ class _Call:
             for row in rows:
                 self._train_rows(Loop, [row])
             return
+        # Not inside of an `except`, whose traceback would keep the failed stack's tensors in memory.
+        for part in self._try_stack(rows):
+            self._run_wave(part)
+
+    def _try_stack(self, rows: list[int]) -> list[list[int]]:
+        """Train these members as a stack; what did not work out comes back, to be run in these parts."""
         try:
             self._train_rows(Stack, rows)
         except NotStackableError as error:
             if self._engine == "stack":
                 raise
             self._reason = str(error)
-            self._run_wave(rows)
+            return [rows]
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error) or len(rows) == 1:
                 raise
             half = len(rows) // 2
-            self._run_wave(rows[:half])
-            self._run_wave(rows[half:])
+            return [rows[:half], rows[half:]]
+        return []
 
     def _train_rows(self, kind: type[Stack] | type[Loop], rows: list[int]) -> None:
         members = [self._members[row] for row in rows]
@@ -171,14 +204,20 @@ class _Call:
         done = 0
         for stop in stops:
             engine.advance(stop - done)
-            if self._progress is not None:
-                self._progress((stop - done) * len(rows))
+            self._tell(rows, stop)
             done = stop
             if stop in self._evaluate_at:
                 self._evaluate(engine, rows, self._evaluate_at.index(stop))
         self._train_loss[rows] = engine.train_loss
         self._alive[rows] = engine.alive
         self._updates_done[rows] = engine.updates_done
+
+    def _tell(self, rows: list[int], stop: int) -> None:
+        """Report progress; what a failed stack had reported already is not reported twice."""
+        new = np.maximum(stop - self._told[rows], 0)
+        self._told[rows] += new
+        if self._progress is not None and new.any():
+            self._progress(int(new.sum()))
 
     def _evaluate(self, engine: Engine, rows: list[int], column: int) -> None:
         folds = engine.evaluate()

@@ -16,7 +16,7 @@ from stepsize.task import Task
 from stepsize.training.dropout import RowMajorDropout, needs_row_major
 from stepsize.training.evaluation import Evaluation
 from stepsize.training.history import Member
-from stepsize.training.optimizers import set_control, set_lr
+from stepsize.training.optimizers import needs_closure, set_control
 from stepsize.training.watch import Watch
 
 
@@ -29,9 +29,13 @@ class _Runner:
     batches: Iterator[Batch]
     rng: RngState
     ratios: list[float] = field(init=False)
+    trained: list[nn.Parameter] = field(init=False)
+    needs_closure: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.ratios = [float(group["lr"]) for group in self.optimizer.param_groups]
+        self.trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.needs_closure = needs_closure(self.optimizer)
 
 
 class Loop:
@@ -89,22 +93,24 @@ class Loop:
 
     def _update(self, runner: _Runner, lr: float, t: int) -> float:
         for group, ratio in zip(runner.optimizer.param_groups, runner.ratios, strict=True):
-            set_lr(group, lr * ratio)
+            group["lr"] = lr * ratio
             for name, values in self._controls.items():
                 set_control(group, name, float(values[t]))
         batch = next(runner.batches)
         first: list[float] = []
 
-        def closure() -> torch.Tensor:
+        def closure() -> float:
             runner.optimizer.zero_grad()
             loss = self._task.loss(runner.model, batch)
-            loss.backward()
-            if not first:
-                first.append(float(loss.detach()))
-            return loss
+            loss.backward(inputs=runner.trained)  # and into nothing else that the loss may use
+            first.append(float(loss.detach()))
+            return first[-1]
 
-        # torch calls the closure before it disables gradients, and line-search methods call it again.
-        runner.optimizer.step(closure)
+        if runner.needs_closure:  # it calls the closure as often as it likes
+            runner.optimizer.step(closure)
+        else:
+            closure()
+            runner.optimizer.step()
         return first[0]
 
     def evaluate(self) -> dict[str, np.ndarray]:
@@ -126,6 +132,6 @@ class Loop:
         for row in rows:
             self.alive[row] = False
             runner = self._runners[row]
-            runner.model, runner.batches = nn.Module(), iter(())
+            runner.model, runner.batches, runner.trained = nn.Module(), iter(()), []
             runner.optimizer.param_groups.clear()
             runner.optimizer.state.clear()

@@ -14,6 +14,9 @@ from stepsize.task import Task
 SHARE = 0.5
 """Share of the memory now available that a stack may plan to use."""
 
+UNKNOWN = 4 * 2**30
+"""Bytes to reckon with where the system does not say (Windows): what the smallest machines have free."""
+
 OPTIMIZER_COPIES = 2
 """State tensors per parameter to reckon with: Adam's two."""
 
@@ -31,7 +34,9 @@ def available(device: torch.device) -> int:
                     return int(line.split()[1]) * 1024
     except OSError:
         pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return UNKNOWN
 
 
 def bytes_per_member(task: Task, model: torch.nn.Module, batch: Any) -> int:

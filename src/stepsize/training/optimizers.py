@@ -6,11 +6,14 @@ rate as a (K, 1, …) tensor. Any other optimizer is run as K real ones over vie
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import nn
+
+from stepsize._rng import capture_rng, restore_rng
 
 Group = Mapping[str, Any]
 Slot = dict[str, torch.Tensor]
@@ -53,7 +56,7 @@ def _adam(p: torch.Tensor, g: torch.Tensor, lr: torch.Tensor, slot: Slot, group:
     if group["maximize"]:
         g = -g
     if group["weight_decay"] != 0:
-        if group["decoupled_weight_decay"]:  # what AdamW is
+        if group.get("decoupled_weight_decay", False):
             p.mul_(1 - lr * group["weight_decay"])
         else:
             g = g.add(p, alpha=group["weight_decay"])
@@ -68,6 +71,11 @@ def _adam(p: torch.Tensor, g: torch.Tensor, lr: torch.Tensor, slot: Slot, group:
         second = torch.maximum(slot["max_exp_avg_sq"], second, out=slot["max_exp_avg_sq"])
     denominator = second.sqrt().div_((1 - beta2**step) ** 0.5).add_(group["eps"])
     p.addcmul_(denominator.reciprocal_().mul_(slot["exp_avg"]), lr, value=-1 / (1 - beta1**step))
+
+
+def _adamw(p: torch.Tensor, g: torch.Tensor, lr: torch.Tensor, slot: Slot, group: Group, step: int) -> None:
+    # Before it became a subclass of Adam (torch 2.7), AdamW had no `decoupled_weight_decay` among its options.
+    _adam(p, g, lr, slot, {**group, "decoupled_weight_decay": True}, step)
 
 
 def _rmsprop(p: torch.Tensor, g: torch.Tensor, lr: torch.Tensor, slot: Slot, group: Group, step: int) -> None:
@@ -107,11 +115,25 @@ def _adagrad(p: torch.Tensor, g: torch.Tensor, lr: torch.Tensor, slot: Slot, gro
 NATIVE: dict[type[torch.optim.Optimizer], Callable[..., None]] = {
     torch.optim.SGD: _sgd,
     torch.optim.Adam: _adam,
-    torch.optim.AdamW: _adam,
+    torch.optim.AdamW: _adamw,
     torch.optim.RMSprop: _rmsprop,
     torch.optim.Adagrad: _adagrad,
 }
 """Exact types only: a subclass may do anything."""
+
+
+def native_update(optimizer: torch.optim.Optimizer) -> Callable[..., None] | None:
+    """The update that repeats this optimizer on stacked tensors; None if it, or a hook on it, may do more."""
+    hooked = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+    return None if hooked or "step" in vars(optimizer) else NATIVE.get(type(optimizer))
+
+
+def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether `step` asks for a function that evaluates the loss again, as LBFGS does."""
+    parameters = inspect.signature(optimizer.step).parameters.values()
+    return any(
+        p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters
+    )
 
 
 class Native:
@@ -137,7 +159,8 @@ class Native:
         for p, g, slot, group, ratio in zip(
             self._params, grads, self._slots, self._groups, self._ratios, strict=True
         ):
-            rate = scaled[ratio].to(p.dtype).view(-1, *[1] * (p.ndim - 1))
+            # Never less than float32, as torch reckons with rates: 1 - lr·decay rounds to 1 in bfloat16.
+            rate = scaled[ratio].to(torch.promote_types(p.dtype, torch.float32)).view(-1, *[1] * (p.ndim - 1))
             self._update(p, g, rate, slot, group, self._step)
 
     def set(self, name: str, value: float) -> None:
@@ -166,15 +189,28 @@ class Separate:
         ]
         named = [dict(model.named_parameters()) for model in models]
         self._views = [[parameters[name] for name in names] for parameters in named]
+        self._stacked: list[torch.Tensor] = []
 
     def step(self, grads: Sequence[torch.Tensor], lr: torch.Tensor) -> None:
+        before = capture_rng()
         for row, (optimizer, base) in enumerate(zip(self._optimizers, self._base, strict=True)):
+            restore_rng(
+                before
+            )  # an optimizer that draws noise draws for each member what it would draw alone
             for view, grad in zip(self._views[row], grads, strict=True):
                 view.grad = grad[row].contiguous()
             rate = float(lr[row])
             for group, ratio in zip(optimizer.param_groups, base, strict=True):
-                set_lr(group, rate * ratio)
+                group["lr"] = rate * ratio
             optimizer.step()
+            self._gather(row)
+
+    def _gather(self, row: int) -> None:
+        """Take back parameters that the optimizer replaced (`p.data = …`) instead of filling them."""
+        for view, stacked in zip(self._views[row], self._stacked, strict=True):
+            if view.data_ptr() != stacked[row].data_ptr():
+                stacked[row].copy_(view)
+                view.data = stacked[row]
 
     def set(self, name: str, value: float) -> None:
         for optimizer in self._optimizers:
@@ -183,24 +219,22 @@ class Separate:
 
     def keep(self, rows: torch.Tensor, params: Sequence[torch.Tensor]) -> None:
         kept = rows.tolist()
-        self._optimizers, self._base, self._views = (
-            [items[row] for row in kept] for items in (self._optimizers, self._base, self._views)
-        )
+        self._optimizers = [self._optimizers[row] for row in kept]
+        self._base = [self._base[row] for row in kept]
+        self._views = [self._views[row] for row in kept]
         self.bind(params)
 
     def bind(self, params: Sequence[torch.Tensor]) -> None:
         """Let every member's parameters be views of the stacked ones."""
+        self._stacked = list(params)
         for row, views in enumerate(self._views):
             for view, stacked in zip(views, params, strict=True):
                 view.data = stacked[row]
 
 
-def set_lr(group: dict[str, Any], lr: float) -> None:
-    """Set a group's rate; a tensor rate is filled in place, since a compiled step may hold on to it."""
-    if isinstance(group["lr"], torch.Tensor):
-        group["lr"].fill_(lr)
-    else:
-        group["lr"] = lr
+def has_control(group: Group, name: str) -> bool:
+    """Whether `set_control` would find this hyperparameter."""
+    return name in group or (name == "momentum" and "betas" in group)
 
 
 def set_control(group: dict[str, Any], name: str, value: float) -> None:

@@ -16,26 +16,22 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad_and_value, vmap
 
-from stepsize._capabilities import first_line
-from stepsize._rng import capture_rng, isolated_rng, restore_rng
+from stepsize._capabilities import first_line, missing_rule
+from stepsize._rng import capture_rng, isolated_rng, restore_rng, same_rng
 from stepsize.losses import BoundLoss
 from stepsize.task import Task
-from stepsize.training.dropout import RowMajorDropout
 from stepsize.training.evaluation import Evaluation
 from stepsize.training.history import Member
 from stepsize.training.memory import is_out_of_memory
-from stepsize.training.optimizers import NATIVE, Native, Separate, StackedOptimizer
-from stepsize.training.trace import ChangedBehaviour, Traced, close
+from stepsize.training.obstacles import NotStackableError, agrees, plain_update, refuse_known
+from stepsize.training.optimizers import Native, Separate, StackedOptimizer, native_update
+from stepsize.training.trace import NotRecordableError, Traced
 from stepsize.training.watch import Watch
 
 REBUILD_COST = 50
 """Updates that recording the kernels for a smaller stack costs, roughly (see docs, "the engine")."""
 
 Tensors = dict[str, torch.Tensor]
-
-
-class NotStackableError(Exception):
-    """The task cannot run as a stack; the message says why."""
 
 
 class Stack:
@@ -67,20 +63,22 @@ class Stack:
         self._batches = task.batches(seed)
         with isolated_rng(seed):
             self._rng = capture_rng()
+        self._seed = seed
         self._model = task.make_model(seed)
-        refuse_known(self._model)
+        refuse_known(self._model, task.make_optimizer(self._model, 1.0))
         self._bound = BoundLoss(self._model, task.loss)
         self._names = _trained(task, self._model)
         self._params = self._stacked(dict(self._model.named_parameters()), self._names)
         self._buffers = self._stacked(
             dict(self._model.named_buffers()), [n for n, _ in self._model.named_buffers()]
         )
-        self._optimizer = self._make_optimizer(seed)
+        self._optimizer = self._make_optimizer()
         self._lr_table = torch.from_numpy(np.ascontiguousarray(rates.T)).to(
             task.device, _rate_dtype(task.device)
         )
         self._update = Traced(
-            vmap(grad_and_value(self._member_loss, has_aux=True), in_dims=(0, 0, None), randomness="same")
+            vmap(grad_and_value(self._member_loss, has_aux=True), in_dims=(0, 0, None), randomness="same"),
+            required=True,
         )
         self._eval_bound = BoundLoss(copy.deepcopy(self._model).eval(), task.loss)
         self._measure = Traced(vmap(self._member_metrics, in_dims=(0, 0, None), randomness="same"))
@@ -92,12 +90,12 @@ class Stack:
             for name in names
         }
 
-    def _make_optimizer(self, seed: int) -> StackedOptimizer:
+    def _make_optimizer(self) -> StackedOptimizer:
         prototype = self._task.make_optimizer(self._model, 1.0)
-        update = NATIVE.get(type(prototype))
+        update = native_update(prototype)
         stacked = list(self._params.values())
         if update is None:
-            models = [self._task.make_model(seed) for _ in self._rows]
+            models = [self._task.make_model(self._seed) for _ in self._rows]
             separate = Separate(lambda model: self._task.make_optimizer(model, 1.0), models, self._names)
             separate.bind(stacked)
             return separate
@@ -137,10 +135,7 @@ class Stack:
             self._optimizer.set(name, float(values[t]))
         if t == 0:
             self._check_against_plain(batch)
-        try:
-            grads, (losses, buffers) = self._update(self._params, self._buffers, batch)
-        except ChangedBehaviour as error:
-            raise NotStackableError(str(error)) from error
+        grads, (losses, buffers) = self._stacked_update(batch)
         lr = self._lr_table[t]
         self._optimizer.step(
             [grads[name] for name in self._params], lr if lr.numel() == len(self._rows) else lr[self._places]
@@ -179,43 +174,35 @@ class Stack:
         return torch.from_numpy(self._rows).to(self._task.device)
 
     def _check_against_plain(self, batch: Any) -> None:
-        """Compare the first update's loss, gradient and buffers with plain autograd, to trust the rest."""
+        """Compare the first update's loss, gradient and buffers with an ordinary one, to trust the rest."""
         before = capture_rng()
-        try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                grads, (losses, buffers) = self._update(self._params, self._buffers, batch)
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            raise NotStackableError(first_line(error)) from error
-        for warning in caught:
-            if "batching rule" in str(warning.message):
-                operation = str(warning.message).split("for ")[-1].split(". ")[0]
-                raise NotStackableError(f"torch has no batching rule for {operation}")
+        plain = plain_update(self._task, self._seed, batch)
         after = capture_rng()
         restore_rng(before)
-        loss, plain_grads, plain_buffers = self._plain(batch)
-        same_numbers = torch.equal(after.cpu, capture_rng().cpu)
-        restore_rng(before)
-        pairs = [(losses[0], loss)]
-        pairs += [(grads[name][0], plain_grads[name]) for name in grads]
-        pairs += [(buffers[name][0], plain_buffers[name]) for name in buffers]
-        if not same_numbers or not all(close(a, b) for a, b in pairs):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            grads, (losses, buffers) = self._stacked_update(batch)
+        if missing := missing_rule(caught):
+            raise NotStackableError(f"torch has no batching rule for {missing}")
+        same = agrees(plain, losses[0], _first(grads), _first(buffers))
+        if not same or not same_rng(after, capture_rng()):
             raise NotStackableError(
                 "a stacked update differs from a plain one, so the model cannot be trusted to vmap"
             )
+        restore_rng(before)
 
-    def _plain(self, batch: Any) -> tuple[torch.Tensor, Tensors, Tensors]:
-        leaves = {name: p[0].clone().requires_grad_() for name, p in self._params.items()}
-        state = leaves | {name: b[0].clone() for name, b in self._buffers.items()}
-        with torch.enable_grad(), RowMajorDropout():
-            loss, buffers = functional_call(self._bound, state, (batch,))
-            grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-        filled = (
-            torch.zeros_like(p) if g is None else g for g, p in zip(grads, leaves.values(), strict=True)
-        )
-        return loss.detach(), dict(zip(leaves, filled, strict=True)), buffers
+    def _stacked_update(self, batch: Any) -> tuple[Tensors, tuple[torch.Tensor, Tensors]]:
+        try:
+            result: tuple[Tensors, tuple[torch.Tensor, Tensors]] = self._update(
+                self._params, self._buffers, batch
+            )
+        except NotRecordableError as error:
+            raise NotStackableError(str(error)) from error
+        except Exception as error:  # the loop tells whether it is vmap's fault or the task's own
+            if is_out_of_memory(error):
+                raise
+            raise NotStackableError(first_line(error)) from error
+        return result
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """Held-out "loss" and each metric on every fold, (K, F); NaN for members that are gone."""
@@ -223,22 +210,27 @@ class Stack:
         results = {name: np.full(shape, np.nan) for name in self._evaluation.functions}
         with isolated_rng(self._evaluation.seed), torch.no_grad():
             for fold, (batch, _) in enumerate(self._evaluation.batches if self._rows.size else ()):
-                for name, values in self._measure(self._params, self._buffers, batch).items():
-                    results[name][self._rows, fold] = values.double().cpu().numpy()
+                for name, members in self._measured(batch).items():
+                    results[name][self._rows, fold] = members.double().cpu().numpy()
         for values in results.values():
             values[~self.alive] = np.nan
         return results
 
+    def _measured(self, batch: Any) -> Tensors:
+        try:
+            with warnings.catch_warnings():
+                # Without a batching rule torch maps over the members one by one: slower, and as right.
+                warnings.filterwarnings("ignore", message=".*batching rule.*")
+                values: Tensors = self._measure(self._params, self._buffers, batch)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise NotStackableError(f"evaluation: {first_line(error)}") from error
+        return values
 
-def refuse_known(model: nn.Module) -> None:
-    """Modules that are known to be no good in a stack, named before any time is spent on them."""
-    for name, module in model.named_modules():
-        if isinstance(module, nn.LSTM):
-            raise NotStackableError(
-                f"{name or 'the model'} is an LSTM, whose fused kernel has no batching rule"
-            )
-        if type(module).__name__ == "OptimizedModule":
-            raise NotStackableError(f"{name or 'the model'} is compiled, and vmap cannot look inside")
+
+def _first(state: Tensors) -> Tensors:
+    return {name.removeprefix("model."): tensor[0] for name, tensor in state.items()}
 
 
 def _trained(task: Task, model: nn.Module) -> list[str]:

@@ -15,7 +15,8 @@ class Watch:
     """Follows the training losses of K members and tells which have diverged.
 
     Diverged means: the loss is not finite, or its moving average m_t = (1−β) Σ β^(t−i) L_i / (1−β^(t+1))
-    exceeds L_0 + (multiple − 1)·|L_0|, where L_0 is the member's loss before its first update.
+    exceeds L_0 + (multiple − 1)·|L_0|, where L_0 is the member's loss before its first update. A start of
+    exactly 0 has no size to compare with: then only a loss that is not finite counts.
     """
 
     def __init__(self, members: int, multiple: float = DIVERGED_ABOVE) -> None:
@@ -29,7 +30,8 @@ class Watch:
         fresh = np.isnan(self._limit[rows])
         if fresh.any():
             start = losses[fresh]
-            self._limit[rows[fresh]] = start + (self._multiple - 1.0) * np.abs(start)
+            limit = start + (self._multiple - 1.0) * np.abs(start)
+            self._limit[rows[fresh]] = np.where(start == 0, np.inf, limit)
         with np.errstate(invalid="ignore", over="ignore"):
             self._average[rows] = SMOOTHING * self._average[rows] + (1 - SMOOTHING) * losses
             self._weight[rows] = SMOOTHING * self._weight[rows] + (1 - SMOOTHING)
