@@ -29,7 +29,8 @@ def cost(updates: int, runs: float) -> Cost:
 def loss_of(lrs: Floats, share: float, best: float = 0.42) -> Floats:
     """Falls with the length of the run, lowest at `best`, and steeper above than below."""
     x = np.log(lrs / best)
-    return 2.3 - (2.3 - 0.22 / share**0.35) / (1 + np.where(x < 0, 0.12, 0.5) * x**2)
+    losses: Floats = 2.3 - (2.3 - 0.22 / share**0.35) / (1 + np.where(x < 0, 0.12, 0.5) * x**2)
+    return losses
 
 
 def rehearsal(

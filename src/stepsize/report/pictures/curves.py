@@ -59,22 +59,37 @@ def nearest(data: CurvesData) -> int | None:
 
 
 def draw(axes: Axes, data: CurvesData, colours: Colours) -> None:
-    """Blue below the answer, vermilion above, the nearest to it in ink."""
+    """One line a rate, the nearest to the answer in ink."""
     chosen = nearest(data)
     losses = np.array(data.losses, dtype=np.float64)
     low, high = finite_range(losses, cap=data.start_loss)
     count_axis(axes, data.steps)
     loss_axis(axes, low, high, f"{loss_name(data.loss_kind)}, mean of {plural(data.seeds, 'seed')}")
+    shades = _shades(len(data.lrs), chosen, colours)
+    for i, (lr, row, shade) in enumerate(zip(data.lrs, losses, shades, strict=True)):
+        axes.plot(
+            data.updates,
+            row,
+            color=shade,
+            linewidth=2.2 if i == chosen else 1.4,
+            zorder=4 if i == chosen else 3,
+            label=rate(lr),
+        )
+    legend(axes)
+
+
+def _shades(rates: int, chosen: int | None, colours: Colours) -> list[str]:
+    """Blue below the answer, vermilion above, paler with distance; without an answer darker with the rate."""
+    if chosen is None:
+        ramp = (colours.low_3, colours.low_2, colours.low_1, colours.answer)
+        return [ramp[i * len(ramp) // rates] for i in range(rates)]
     below, above = (
         (colours.low_1, colours.low_2, colours.low_3),
         (colours.high_1, colours.high_2, colours.high_3),
     )
-    for i, (lr, row) in enumerate(zip(data.lrs, losses, strict=True)):
-        far = i - (chosen if chosen is not None else len(data.lrs) // 2)
-        shade = colours.ink if i == chosen else (below if far < 0 else above)[min(max(abs(far), 1), 3) - 1]
-        axes.plot(data.updates, row, color=shade, linewidth=2.2 if i == chosen else 1.4,
-                  zorder=4 if i == chosen else 3, label=rate(lr))  # fmt: skip
-    legend(axes)
+    left = [below[min(chosen - i, 3) - 1] for i in range(chosen)]
+    right = [above[min(i - chosen, 3) - 1] for i in range(chosen + 1, rates)]
+    return [*left, colours.ink, *right]
 
 
 def caption(data: CurvesData) -> str:
@@ -82,7 +97,9 @@ def caption(data: CurvesData) -> str:
     chosen = nearest(data)
     length = fraction(data.steps, data.horizon)
     text = f"The same rehearsals while they ran, over {count(data.steps)} updates ({length})."
-    if chosen is not None:
+    if chosen is None:
+        text += " The darker the line, the higher the rate."
+    else:
         text += (
             f" Blue rates lie below {rate(data.lrs[chosen])}, orange ones above. What counts is where a line "
             "ends: a rate that leads early may be overtaken."

@@ -198,8 +198,10 @@ def table(data: RangeData) -> Table:
 def staged_caption(data: RangeData) -> str:
     """What to see, and how it was stepped."""
     iters = sorted(set(data.iters))
-    each = str(iters[0]) if len(iters) == 1 else f"{iters[0]} to {iters[-1]}"
-    return f"{plural(len(data.stages), 'stage')}, {each} iterations at each rate. {caption(data)}"
+    each = plural(iters[-1], "iteration")
+    if len(iters) > 1:
+        each = f"{iters[0]} to {each}"
+    return f"{plural(len(data.stages), 'stage')}, {each} at each rate. {caption(data)}"
 
 
 RANGE_TEST = Picture(title="Range test", data=range_data, draw=draw, caption=caption, alt=alt, table=table)

@@ -1,0 +1,1 @@
+"""What each result's page says, one file a result."""
