@@ -12,8 +12,6 @@ BIN := $(VENV)/bin
 # Twice quiet: errors alone.
 PIP := $(BIN)/python -m pip --quiet --quiet --no-input --disable-pip-version-check
 INSTALL := $(PIP) install --constraint constraints.txt
-# The extras that the conformance tests compare with.
-CONFORMANCE := keras,optax,tensorboard,transformers
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -90,8 +88,8 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/.made
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.core
 	@echo "Installing the test and lint tools into $(VENV), once"
-	@$(INSTALL) --editable '.[$(CONFORMANCE)]' --group dev
-	@$(INSTALL) --no-deps timm # timm.scheduler runs without torchvision, which would have to match torch's build
+	@$(INSTALL) --group dev
+	@$(INSTALL) --no-deps timm # see pyproject.toml, `conformance`
 	@touch $@
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/.core
