@@ -14,7 +14,7 @@ from stepsize.report import FIGURES, Picture, Table, draw
 from stepsize.report.figures import render
 from stepsize.report.svg import inline_svg
 from stepsize.report.theme import THEMES, ThemeName
-from tests.report.samples import advice, curve, no_answer
+from tests.report.samples import advice, curve, no_answer, zoom
 
 RESULTS: dict[str, Result] = {
     "advice": advice(),
@@ -23,6 +23,8 @@ RESULTS: dict[str, Result] = {
     "range test": curve(),
     "staged": curve(staged=True),
     "one seed": curve(seeds=1, diverges=False),
+    "zoom": zoom(),
+    "zoom without an answer": zoom(status="not_bracketed", lr=None, bracket=None, trials=None),
 }
 
 every_picture = pytest.mark.parametrize(("name", "picture"), FIGURES.items(), ids=FIGURES)
@@ -148,8 +150,11 @@ def test_a_result_in_which_everything_diverged_is_no_obstacle(name: str, picture
         for one in advice().rehearsals
     )
     result = no_answer("diverges_everywhere", "check the loss", bracket=bracket, rehearsals=rehearsals)
-    data = picture.data(result)
-    if data is not None:
+    trials = zoom().trials
+    assert trials is not None
+    trials = msgspec.structs.replace(trials, losses=np.full_like(trials.losses, np.inf))
+    zoomed = zoom(status="diverges_everywhere", lr=None, coarse=bracket, bracket=bracket, trials=trials)
+    for data in filter(None, (picture.data(result), picture.data(zoomed))):
         render(picture, data, THEMES["light"], 7.2, 4.0).draw_without_rendering()
         assert picture.caption(data)
         assert picture.alt(data)

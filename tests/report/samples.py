@@ -13,6 +13,7 @@ from stepsize.decide.advice import Advice, Price
 from stepsize.decide.rehearsal import Rehearsal
 from stepsize.estimate import centred_average, mean_over_seeds, suggest
 from stepsize.measure.curve import Curve
+from stepsize.measure.zoom import Trials, Zoom
 from stepsize.training.history import Cost
 
 Floats = NDArray[np.float64]
@@ -128,3 +129,21 @@ def advice(**changes: Any) -> Advice:
 def no_answer(status: str, why: str, **changes: Any) -> Advice:
     nothing = {"lr": None, "lr_low": None, "lr_high": None, "expected_loss": None, "prices": ()}
     return advice(status=status, why=why, **nothing, **changes)
+
+
+def zoom(**changes: Any) -> Zoom:
+    generator = np.random.default_rng(2)
+    lrs = 0.7 * (8 / 7) ** np.arange(-1.0, 2.0)
+    losses = 0.4 + 0.3 * np.log(lrs / 0.8) ** 2 + 0.002 * generator.normal(size=(2, 3))
+    sound = Zoom(
+        status="ok",
+        lr=0.75,
+        why="round 1 turned at 0.74; of the restarted trials 0.8 ended lowest; half-way down from it",
+        coarse=curve(staged=True),
+        bracket=curve(staged=True, noise=0.02),
+        trials=Trials(lrs=frozen(lrs), losses=frozen(losses), steps=470),
+        task="mnist",
+        cost=cost(4_000, 4.7),
+        provenance=PROVENANCE,
+    )
+    return msgspec.structs.replace(sound, **changes)

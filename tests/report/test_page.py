@@ -11,10 +11,9 @@ import pytest
 
 from stepsize._result import Result
 from stepsize.decide.advice import Advice, AdviceStatus
-from stepsize.measure.curve import Curve
 from stepsize.report import check_writable, page, write_page
 from stepsize.report.pages.advice import NO_ANSWER
-from tests.report.samples import advice, curve, no_answer
+from tests.report.samples import advice, curve, no_answer, zoom
 
 EVIL = "</script><script>alert(\"x\")</script><b onload='y'>&amp; </style>"
 VOID = {"meta", "link", "use", "path", "br"}
@@ -115,8 +114,8 @@ def test_nothing_is_loaded_and_no_script_can_run(sound: str) -> None:
     assert "http" not in re.sub(r'http-equiv|"[^"]*"', "", css[1])
 
 
-@pytest.mark.parametrize("result", [advice(), curve(), no_answer("flat", "try another loss")])
-def test_the_whole_result_is_inside(result: Advice | Curve) -> None:
+@pytest.mark.parametrize("result", [advice(), curve(), zoom(), no_answer("flat", "try another loss")])
+def test_the_whole_result_is_inside(result: Result) -> None:
     script = re.search(r'<script type="application/json" id="result">(.*?)</script>', page(result), re.DOTALL)
     assert script is not None
     assert json.loads(script[1]) == json.loads(result.to_json())
@@ -174,6 +173,14 @@ def test_a_range_test_has_a_page() -> None:
     assert "100 rates, 1 iteration at each, 1 seed" in flat
 
 
+def test_a_zoom_has_a_page() -> None:
+    text = text_of(page(zoom()))
+    assert "Three rounds of range tests lead to a learning rate of 0.75." in text
+    assert "0.612, 0.7, 0.8" in text
+    nothing = text_of(page(zoom(status="not_bracketed", lr=None, bracket=None, trials=None)))
+    assert "The loss turns up nowhere in the rates that were tried." in nothing
+
+
 def test_both_themes_name_every_colour(sound: str) -> None:
     used = set(re.findall(r'class="((?:fill|stroke)-[a-z0-9 -]+)"', sound))
     names = {name for classes in used for name in classes.split()}
@@ -217,5 +224,5 @@ def test_a_result_without_a_page_is_refused() -> None:
     class Other(Result, frozen=True):
         pass
 
-    with pytest.raises(TypeError, match="a page can be written of Advice, Curve, but not of a Other"):
+    with pytest.raises(TypeError, match="a page can be written of Advice, Curve, Zoom, but not of a Other"):
         page(Other())

@@ -12,6 +12,7 @@ from stepsize.report.pictures.price import PRICE
 from stepsize.report.pictures.range_test import RANGE_TEST, STAGED
 from stepsize.report.pictures.rounds import DECISION, ROUNDS
 from stepsize.report.pictures.schedule import SCHEDULE
+from stepsize.report.pictures.zoom import BRACKET, COARSE, TRIALS
 from stepsize.report.theme import THEMES, Colours, ThemeName, settings
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ FIGURES: dict[str, Picture[Any]] = {
     "price": PRICE,
     "range_test": RANGE_TEST,
     "staged": STAGED,
+    "trials": TRIALS,
+    "bracket": BRACKET,
+    "coarse": COARSE,
     "schedule": SCHEDULE,
 }
 """Every picture by name, in the order in which a page shows them. To add one: write a file in `pictures/`

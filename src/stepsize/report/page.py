@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stepsize._result import Result, write_atomically
 from stepsize.decide.advice import Advice
 from stepsize.measure.curve import Curve
+from stepsize.measure.zoom import Zoom
 from stepsize.report.figures import FIGURES, render
 from stepsize.report.pages.advice import advice_content
 from stepsize.report.pages.content import Content
 from stepsize.report.pages.curve import curve_content
+from stepsize.report.pages.zoom import zoom_content
 from stepsize.report.picture import Table
 from stepsize.report.svg import inline_svg
 from stepsize.report.theme import THEMES
@@ -24,7 +26,11 @@ from stepsize.report.theme import THEMES
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-PAGES: dict[type[Result], Callable[[Any], Content]] = {Advice: advice_content, Curve: curve_content}
+PAGES: dict[type[Result], Callable[[Any], Content]] = {
+    Advice: advice_content,
+    Curve: curve_content,
+    Zoom: zoom_content,
+}
 """Which results have a page. To add one: write its `Content` in `pages/` and its line here."""
 
 WIDE, NARROW = (7.2, 3.8), (3.5, 3.3)
