@@ -65,7 +65,13 @@ def test_past_the_end_the_last_value_holds(name: str) -> None:
     past = bound(RUN.steps + np.array([0, 1, 7, 10**6, 10**15]))
     assert (past == last).all()
     assert bound(10**300) == last
-    if SHAPES[name].trend != "rising" and name not in ("sigmoid", "triangular", "triangular2", "exp_range", "dip"):
+    if SHAPES[name].trend != "rising" and name not in (
+        "sigmoid",
+        "triangular",
+        "triangular2",
+        "exp_range",
+        "dip",
+    ):
         assert last <= bound(RUN.steps - 1)
 
 

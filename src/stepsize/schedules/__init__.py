@@ -11,10 +11,10 @@ from stepsize.schedules.classic import exp, fixed, inv, multistep, poly, sigmoid
 from stepsize.schedules.convert.recipe import ConversionError
 from stepsize.schedules.cycles import dip, exp_range, one_cycle, triangular, triangular2, warm_restarts
 from stepsize.schedules.diff import Difference
+from stepsize.schedules.feedback import watch_plateau
 from stepsize.schedules.growth import GrowthBatchSampler, GrowthPlan
 from stepsize.schedules.parse import ParseError
 from stepsize.schedules.phases import decay, hold, warmup, wsd
-from stepsize.schedules.feedback import watch_plateau
 from stepsize.schedules.plot import plot
 from stepsize.schedules.policy import COMPOSITIONS, SHAPES
 from stepsize.schedules.recognise import recognise

@@ -88,7 +88,7 @@ def _step(part: Part) -> Written:
 
 
 def _multistep(part: Part) -> Written:
-    places = [part.whole(milestone, "timm") - 1 for milestone in part["milestones"]]  # timm drops one early
+    places = [part.whole(milestone, "timm") + 1 for milestone in part["milestones"]]  # timm drops one early
     return "MultiStepLRScheduler", {"decay_t": places, "decay_rate": part["gamma"]}
 
 
@@ -113,7 +113,7 @@ def read(theirs: Any) -> Schedule:
     if kind == "StepLRScheduler" and not theirs.warmup_t:
         return step(lr, gamma=theirs.decay_rate, every=theirs.decay_t)
     if kind == "MultiStepLRScheduler" and not theirs.warmup_t:
-        return multistep(lr, milestones=[t + 1 for t in theirs.decay_t], gamma=theirs.decay_rate)
+        return multistep(lr, milestones=[t - 1 for t in theirs.decay_t], gamma=theirs.decay_rate)
     if kind not in ("CosineLRScheduler", "PolyLRScheduler"):
         raise ConversionError(f"timm's {kind} has no equivalent here: use recognise() on its rates")
     if theirs.warmup_t and not theirs.warmup_prefix:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stepsize.schedules.annealing import cosine, linear
+from stepsize.schedules.annealing import cosine, piecewise
 from stepsize.schedules.classic import exp, fixed, multistep, poly, step
 from stepsize.schedules.convert.recipe import Call, ConversionError, Part, parts, refuse
 from stepsize.schedules.cycles import exp_range, one_cycle, triangular, triangular2, warm_restarts
@@ -169,11 +169,16 @@ def read(theirs: Any, lr: float | None = None) -> Schedule:
 
     Raises `ConversionError` for feedback and for functions, whose parameters cannot be read.
     """
-    lr = float(theirs.base_lrs[0]) if lr is None else lr
     kind = type(theirs).__name__
     if kind not in _READERS:
         raise ConversionError(f"torch's {kind} keeps no formula to read: use recognise() on its rates")
-    return _READERS[kind](theirs, lr)
+    return _READERS[kind](theirs, _own_lr(theirs) if lr is None else lr)
+
+
+def _own_lr(theirs: Any) -> float:
+    while not hasattr(theirs, "base_lrs"):
+        theirs = theirs._schedulers[0]
+    return float(theirs.base_lrs[0])
 
 
 def _read_constant(s: Any, lr: float) -> Schedule:
@@ -183,7 +188,9 @@ def _read_constant(s: Any, lr: float) -> Schedule:
 
 
 def _read_line(s: Any, lr: float) -> Schedule:
-    return linear(lr, start=s.start_factor, end=s.end_factor).over(s.total_iters) | hold(lr=lr * s.end_factor)
+    peak = max(s.start_factor, s.end_factor)
+    factors = [s.start_factor / peak, s.end_factor / peak]
+    return piecewise(lr * peak, at=[0, s.total_iters], factors=factors)
 
 
 def _read_cosine(s: Any, lr: float) -> Schedule:
