@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from stepsize.estimate import read_shape
+from stepsize.estimate import read_shape, smooth
 from tests.estimate.curves import LRS, sigmoid_fall
 
 CURVE = sigmoid_fall(LRS)
+NOISY = CURVE + 0.05 * np.random.default_rng(3).normal(size=LRS.size)
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,33 @@ def test_what_follows_the_blow_up_does_not_move_the_turn() -> None:
     small, large = CURVE.copy(), CURVE.copy()
     small[LRS > 2], large[LRS > 2] = 3.0, 1e30
     assert read_shape(small).turn == read_shape(large).turn
+
+
+def test_a_curve_without_noise_is_left_nearly_as_it_is() -> None:
+    before = LRS <= 1.2
+    np.testing.assert_allclose(smooth(CURVE)[before], CURVE[before], atol=0.02)
+
+
+def test_noise_is_averaged_away_without_lag() -> None:
+    generator = np.random.default_rng(0)
+    kept = LRS <= 0.74
+    averages = np.array([smooth(CURVE + 0.1 * generator.normal(size=100)) for _ in range(200)])[:, kept]
+    assert np.sqrt(np.mean((averages - CURVE[kept]) ** 2)) < 0.05  # half of what the raw losses have
+    assert np.abs(averages.mean(axis=0) - CURVE[kept]).max() < 0.06
+
+
+def test_a_blow_up_does_not_reach_back() -> None:
+    small, large = NOISY.copy(), NOISY.copy()
+    small[90:], large[90:] = 10.0, 1e30
+    np.testing.assert_array_equal(smooth(small)[:90], smooth(large)[:90])
+    np.testing.assert_array_equal(smooth(large)[90:], 1e30)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nothing_is_smoothed_beyond_the_first_bad_loss(bad: float) -> None:
+    losses = NOISY.copy()
+    losses[80] = bad
+    assert np.isfinite(smooth(losses)[:80]).all()
+    assert np.isnan(smooth(losses)[80:]).all()
+    assert smooth([]).size == 0
+    assert smooth([3.0, 2.0]).tolist() == [3.0, 2.0]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stepsize._result import Provenance, frozen
 from stepsize.decide.advice import Advice, Price
 from stepsize.decide.rehearsal import Rehearsal
-from stepsize.estimate import centred_average, mean_over_seeds, suggest
+from stepsize.estimate import mean_over_seeds, smooth, suggest
 from stepsize.measure.curve import Curve
 from stepsize.measure.zoom import Trials, Zoom
 from stepsize.training.history import Cost
@@ -84,7 +84,7 @@ def curve(staged: bool = False, seeds: int = 2, noise: float = 0.06, diverges: b
     return Curve(
         lrs=frozen(lrs),
         losses=frozen(losses),
-        smoothed=frozen(centred_average(mean, 0.6)),
+        smoothed=frozen(smooth(mean)),
         diverged_at=frozen(diverged_at),
         mode="staged" if staged else "exp",
         iters_per_rate=(10,) * lrs.size if staged else (1,),

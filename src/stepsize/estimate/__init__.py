@@ -4,7 +4,7 @@ from stepsize.estimate.basin import Basin, basin, loss_at, minimising_rate, unim
 from stepsize.estimate.horizon import horizon_trend
 from stepsize.estimate.rules import RULES, suggest
 from stepsize.estimate.seeds import RateEffect, minimising_rate_interval, rate_effect
-from stepsize.estimate.shape import Shape, read_shape
+from stepsize.estimate.shape import Shape, read_shape, smooth
 from stepsize.estimate.smoothing import centred_average, debiased_average, finite_length, mean_over_seeds
 from stepsize.estimate.suggestion import Suggestion, SuggestionStatus
 
@@ -26,6 +26,7 @@ __all__ = [
     "minimising_rate_interval",
     "rate_effect",
     "read_shape",
+    "smooth",
     "suggest",
     "unimodal",
 ]

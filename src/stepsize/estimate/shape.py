@@ -110,6 +110,24 @@ def read_shape(losses: ArrayLike) -> Shape:
     )
 
 
+def smooth(losses: ArrayLike) -> Floats:
+    """The curve (n,) without its noise: the average without lag, as wide as the noise asks for.
+
+    That is at most two entries per hundred either way, and none for a curve without noise. Before the loss
+    exceeds its start for good it is clipped there; from there on it is left as it is, so that a blow-up does
+    not reach back. NaN from the first non-finite loss on.
+    """
+    values = np.asarray(losses, dtype=np.float64)
+    length, start = _before_divergence(values)
+    result = np.full(values.shape, np.nan)
+    finite = finite_length(values)
+    result[:finite] = values[:finite]
+    if length >= FEWEST:
+        clipped = np.minimum(values[:length], start)
+        result[:length] = centred_average(clipped, _smoothing(clipped))
+    return result
+
+
 def _before_divergence(values: Floats) -> tuple[int, float]:
     """How many entries precede the first that is non-finite or above the start for good, and that start.
 

@@ -40,12 +40,12 @@ def zoom_content(zoom: Zoom) -> Content:
         warnings=(),
         method=(
             (
-                f"Round 1 raises the rate from {low} to {high} and looks for the turn of the loss. Round 2 does "
-                "so more finely around it. Round 3 starts again at a few rates near the turn."
+                f"Round 1 raises the rate from {low} to {high} and looks for the turn of the loss. "
+                "Round 2 does so more finely around it. Round 3 starts again at a few rates near the turn."
             ),
             (
-                f"The rounds took {plural(zoom.cost.updates, 'update')}. They do not know how long the real run "
-                "is, nor its schedule: a rehearsal does."
+                f"The rounds took {plural(zoom.cost.updates, 'update')}. They do not know how long the "
+                "real run is, nor its schedule: a rehearsal does."
             ),
         ),
         rounds=None,

@@ -105,8 +105,8 @@ def trials_caption(data: TrialsData) -> str:
     text = f"Round 3 of 3: at each rate, {runs} of {count(data.steps)} updates from the start."
     if data.lr is not None:
         text += (
-            f" The answer, {rate(data.lr)}, lies half-way from the lowest down to the next lower rate, because "
-            "the loss lags behind a rate that rises."
+            f" The answer, {rate(data.lr)}, lies half-way from the lowest down to the next lower rate, "
+            "because the loss lags behind a rate that rises."
         )
     return text
 
