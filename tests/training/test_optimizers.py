@@ -197,9 +197,8 @@ def test_a_hook_on_the_optimizer_is_called_for_every_member(factory: Callable[..
 @pytest.mark.parametrize("name", ["momentum", "nesterov, weight decay", "adam", "adamw"])
 def test_rates_and_momentum_follow_their_clocks(name: str) -> None:
     updates = 40
-    schedule = ss.schedules.onecycle(1.0, updates) if hasattr(ss.schedules, "onecycle") else None
-    shape = np.sin(np.linspace(0.1, 3.0, updates)) if schedule is None else np.array(schedule(np.arange(updates)))
-    rates = np.outer(RATES, shape)
+    schedule = ss.Schedule.parse("one_cycle").at(1.0)
+    rates = np.outer(RATES, schedule.values(ss.Run(steps=updates)))
     momentum = np.linspace(0.95, 0.0, updates)  # ends at exactly none
     task = small_task(optimizer=NATIVE[name])
     assert_three_ways(task, small_net, made(NATIVE[name]), rates, momentum=momentum)

@@ -3,7 +3,8 @@
 torch fills a mask in the memory order of the tensor that it is for, and a stacked tensor may be laid out
 otherwise than a single one. While this mode is active, masks are drawn in plain row-major order, so a
 member gets the masks that it would get alone, and all members of a seed share theirs (common random
-numbers: their losses differ by their rates, not by their luck).
+numbers: their losses differ by their rates, not by their luck). Fused kernels that vmap cannot batch are
+computed from their parts.
 """
 
 from __future__ import annotations
@@ -107,12 +108,34 @@ def attention(
     return dropout(weights, p=dropout_p) @ value
 
 
+def embedding_bag(
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    offsets: torch.Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    *args: Any,
+    **options: Any,
+) -> torch.Tensor:
+    """`embedding_bag` of rows (B, L) by plain look-ups, where that is all it does: it has no batching rule."""
+    rest = [max_norm, scale_grad_by_freq, *args, *options.values()]
+    if input.ndim == 2 and mode in ("sum", "mean") and not any(value is not None and value is not False for value in rest):
+        found = F.embedding(input, weight)
+        return found.sum(dim=1) if mode == "sum" else found.mean(dim=1)
+    return F.embedding_bag(
+        input, weight, offsets, max_norm, norm_type, scale_grad_by_freq, mode, *args, **options
+    )
+
+
 _REPLACED: dict[Any, Any] = {
     F.dropout: dropout,
     F.dropout1d: _channels_of(3),
     F.dropout2d: dropout_channels,  # three dimensions are a batch too, by torch's own rule
     F.dropout3d: _channels_of(5),
     F.scaled_dot_product_attention: attention,
+    F.embedding_bag: embedding_bag,
     torch.dropout: lambda input, p, train: dropout(input, p, train),
 }
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import functional_call, grad_and_value, vjp, vmap
 
 from stepsize._capabilities import first_line, missing_rule
 from stepsize._rng import capture_rng, isolated_rng, restore_rng, same_rng
@@ -80,6 +80,7 @@ class Stack:
             vmap(grad_and_value(self._member_loss, has_aux=True), in_dims=(0, 0, None), randomness="same"),
             required=True,
         )
+        self._recurrent = any(isinstance(module, nn.RNNBase) for module in self._model.modules())
         self._eval_bound = BoundLoss(copy.deepcopy(self._model).eval(), task.loss)
         self._measure = Traced(vmap(self._member_metrics, in_dims=(0, 0, None), randomness="same"))
 
@@ -112,11 +113,16 @@ class Stack:
 
     def _member_metrics(self, params: Tensors, buffers: Tensors, batch: Any) -> Tensors:
         state = params | {name: buffer.clone() for name, buffer in buffers.items()}
-        values = {}
-        for name, function in self._evaluation.functions.items():
-            self._eval_bound.loss = function
-            values[name] = functional_call(self._eval_bound, state, (batch,))[0]
-        return values
+
+        def values(state: Tensors) -> Tensors:
+            found = {}
+            for name, function in self._evaluation.functions.items():
+                self._eval_bound.loss = function
+                found[name] = functional_call(self._eval_bound, state, (batch,))[0]
+            return found
+
+        # vmap alone cannot take fused recurrent kernels apart; under a derivative they come in parts already.
+        return vjp(values, state)[0] if self._recurrent else values(state)
 
     def advance(self, count: int) -> None:
         """Train every living member for `count` more updates."""
