@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import stepsize.schedules as schedules
-from stepsize.schedules import COMPOSITIONS, SHAPES, HorizonError, Run, Schedule
+from stepsize.schedules import COMPOSITIONS, SHAPES, Run, Schedule
 from stepsize.schedules.policy import Policy, maker
 from tests.schedules.strategies import policies
 
@@ -65,13 +65,7 @@ def test_past_the_end_the_last_value_holds(name: str) -> None:
     past = bound(RUN.steps + np.array([0, 1, 7, 10**6, 10**15]))
     assert (past == last).all()
     assert bound(10**300) == last
-    if SHAPES[name].trend != "rising" and name not in (
-        "sigmoid",
-        "triangular",
-        "triangular2",
-        "exp_range",
-        "dip",
-    ):
+    if SHAPES[name].trend == "falling":
         assert last <= bound(RUN.steps - 1)
 
 
@@ -107,8 +101,7 @@ def test_any_admitted_parameters_give_finite_rates_up_to_the_peak(policy: Policy
 def _values(policy: Policy) -> np.ndarray:
     try:
         return filling(policy).resolve(RUN)(np.arange(RUN.steps + 3))
-    except ValueError as error:  # a turn that does not lie inside this run, say
-        assert policy.name in str(error)
+    except ValueError:  # a turn that does not lie inside this run, say
         assume(False)
         raise
 
@@ -135,10 +128,11 @@ def test_the_shortest_runs_give_rates_or_a_clear_error(name: str, steps: int) ->
     try:
         values = filling(example(name)).values(steps)
     except ValueError as error:
-        assert not isinstance(error, HorizonError)
-        assert name in str(error)
+        problem = str(error)
     else:
+        problem = ""
         assert np.isfinite(values).all()
+    assert not problem or (name in problem and "must" in problem)
 
 
 @pytest.mark.parametrize("name", [*NAMES, *COMPOSITIONS])

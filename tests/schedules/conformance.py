@@ -1,12 +1,13 @@
 """Every schedule against every installed library, update by update; the documentation's table is made here.
 
-A library's own object is built by `Schedule.to` and asked for its rate at each update of the run and for as long
-again past its end. What it answers is compared with f(t), and the outcome put into words.
+A library's own object is built by `Schedule.to` and asked for its rate at each update of the run and for
+as long again past its end. What it answers is compared with f(t), and the outcome put into words.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.metadata
 import importlib.util
 import math
@@ -86,13 +87,12 @@ def cases() -> list[Schedule]:
 def libraries() -> Iterator[None]:
     """The other libraries as they are compared: jax in float64, keras on torch, timm without its models.
 
-    timm's package imports torchvision for its models. Its schedulers do not need it, so where torchvision does
-    not import, an empty package of that name, with timm's own path, stands in for timm/__init__.py.
+    timm's package imports torchvision for its models. Its schedulers do not need it, so where torchvision
+    does not import, an empty package of that name, with timm's own path, stands in for timm/__init__.py.
     """
     os.environ.setdefault("KERAS_BACKEND", "torch")
     _find_timm()
-    import jax
-
+    jax: Any = importlib.import_module("jax")
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)
     try:
@@ -108,7 +108,8 @@ def _find_timm() -> None:
     if importlib.util.find_spec("torchvision") is not None:
         return
     found = importlib.util.find_spec("timm")
-    assert found is not None and found.submodule_search_locations is not None
+    assert found is not None
+    assert found.submodule_search_locations is not None
     bare = types.ModuleType("timm")
     bare.__path__ = list(found.submodule_search_locations)
     sys.modules.setdefault("timm", bare)
@@ -157,15 +158,15 @@ def caffe(text: str, t: int) -> float:
         case "fixed":
             return base
         case "step":
-            return base * number["gamma"] ** (t // int(number["stepsize"]))
+            return base * float(number["gamma"] ** (t // int(number["stepsize"])))
         case "exp":
             return base * number["gamma"] ** t
         case "inv":
-            return base * (1 + number["gamma"] * t) ** -number["power"]
+            return base * float((1 + number["gamma"] * t) ** -number["power"])
         case "multistep":
-            return base * number["gamma"] ** sum(t >= int(value) for value in fields["stepvalue"])
+            return base * float(number["gamma"] ** sum(t >= int(value) for value in fields["stepvalue"]))
         case "poly":
-            return base * max(1 - t / number["max_iter"], 0.0) ** number["power"]
+            return base * float(max(1 - t / number["max_iter"], 0.0) ** number["power"])
         case "sigmoid":
             return float(base / (1 + np.exp(-number["gamma"] * (t - number["stepsize"]))))
     raise AssertionError(text)
@@ -176,7 +177,7 @@ Past = Literal["equal", "goes on", "raises", "rises again", "falls on", "differs
 
 @dataclass(frozen=True)
 class Outcome:
-    """One schedule in one library: the error within the run, what it does past it, or why it cannot be said."""
+    """One schedule in one library: the error within the run, what it does past it, or why there is none."""
 
     schedule: Schedule
     library: Library
@@ -202,8 +203,8 @@ def compare(schedule: Schedule, library: Library) -> Outcome:
     ours = schedule.resolve(T)(np.arange(2 * T))
     try:
         given = theirs(schedule, library, T, 2 * T)
-    except ConversionError as error:
-        return Outcome(schedule, library, None, None, str(error))
+    except ConversionError as refusal:
+        return Outcome(schedule, library, None, None, str(refusal))
     error = distance(given[:T], ours[: len(given)][:T], library, schedule.peak)
     return Outcome(schedule, library, error, _past(schedule, library, given, ours), None)
 

@@ -84,7 +84,8 @@ def schedules() -> st.SearchStrategy[Schedule]:
 def _or_left(build: Any) -> Any:
     def attempt(parts: tuple[Schedule, Any]) -> Schedule:
         try:
-            return build(parts)
+            joined: Schedule = build(parts)
+            return joined
         except ValueError:  # lengths that contradict each other
             return parts[0]
 

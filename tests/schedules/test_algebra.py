@@ -137,11 +137,13 @@ def test_any_tree_gives_rates_or_a_clear_error(schedule: Schedule) -> None:
     try:
         values = schedule.values(500)
     except ValueError as error:
-        assert str(error)
+        problem = str(error)
     else:
+        problem = "none"
         assert values.dtype == np.float64
         assert np.isfinite(values).all()
         assert (values >= 0).all()
+    assert problem
 
 
 def test_different_schedules_are_not_equal() -> None:

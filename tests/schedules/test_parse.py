@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,9 +88,11 @@ def fuzz(text: str) -> None:
     try:
         schedule = Schedule.parse(text)
     except ValueError as error:
-        assert str(error)
+        problem = str(error)
     else:
+        problem = "none"
         assert Schedule.parse(str(schedule)) == schedule
+    assert problem
 
 
 @given(st.text())
@@ -96,8 +100,26 @@ def test_any_text_gives_a_schedule_or_a_clear_error(text: str) -> None:
     fuzz(text)
 
 
-PIECES = ["cosine", "warmup", "step", "(", ")", "[", "]", "|", "*", ",", ".", "=", "%", "'2%'", "0.1", "50", "-1",
-          "1e999", "nan", "floor", "lr", "gamma", "over", "along", "clip", "None", "True", " ", "\n", "'", "momentum"]  # fmt: skip
+PIECES = (
+    *"()[]|*,.=% '\n",
+    *(
+        "cosine",
+        "warmup",
+        "step",
+        "floor",
+        "lr",
+        "gamma",
+        "over",
+        "along",
+        "clip",
+        "momentum",
+        "None",
+        "True",
+    ),
+    *("'2%'", "0.1", "50", "-1", "1e999", "nan"),
+)
+KEYS = ("policy", "lr", "sequence", "product", "scale", "of", "clip", "over", "along", "low")
+ATOMS = st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.sampled_from(["cosine", "2%"])
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=20).map("".join))
@@ -105,21 +127,20 @@ def test_any_sequence_of_words_gives_a_schedule_or_a_clear_error(text: str) -> N
     fuzz(text)
 
 
-@given(st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.sampled_from(["cosine", "2%"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["policy", "lr", "sequence", "product", "scale", "of", "clip", "over", "along", "low"]), inner),
-    max_leaves=8,
-))  # fmt: skip
-def test_any_json_gives_a_schedule_or_a_clear_error(document: object) -> None:
-    import json
+def _containers(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    return st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner)
 
+
+@given(st.recursive(ATOMS, _containers, max_leaves=8))
+def test_any_json_gives_a_schedule_or_a_clear_error(document: object) -> None:
     try:
         schedule = from_json(json.dumps(document))
     except ValueError as error:
-        assert str(error)
+        problem = str(error)
     else:
+        problem = "none"
         assert from_json(schedule.to_json()) == schedule
+    assert problem
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 10**5, '{"policy": "cosin"}', '{"sequence": []}', "3"])

@@ -75,7 +75,9 @@ def test_an_epoch_has_the_batches_of_torchs_loader(
     samples: int, batch_size: int, world_size: int, drop_last: bool
 ) -> None:
     data = TensorDataset(torch.zeros(samples))
-    sampler = DistributedSampler(data, num_replicas=world_size, rank=0, drop_last=drop_last)
+    sampler: DistributedSampler[tuple[torch.Tensor, ...]] = DistributedSampler(
+        data, num_replicas=world_size, rank=0, drop_last=drop_last
+    )
     batches = len(DataLoader(data, batch_size=batch_size, sampler=sampler, drop_last=drop_last))
 
     def made() -> Run:

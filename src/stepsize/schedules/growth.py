@@ -55,8 +55,8 @@ class GrowthPlan:
     def as_decay(self) -> Array:
         """The decaying plan that this one stands for: the rate at each of its T updates at the first batch.
 
-        Where the batch stands still between two cuts this is the original schedule exactly; where the rate
-        falls smoothly, each value is the original one at most one grown batch earlier.
+        Each value is the original one at the first sample of the batch that it fell into, so a falling rate
+        lags by less than one grown batch; where batches begin at the cuts it is the original exactly.
         """
         batch = _global_batch(self.run)
         at = np.arange(self.run.steps, dtype=np.int64) * batch

@@ -204,7 +204,7 @@ class Schedule(ABC):
 
     # -- train -----------------------------------------------------------------------------------
     def drive(
-        self, optimizer: Optimizer, batches: Iterable[Batch], *, run: Run | int, start: int = 0
+        self, optimizer: Optimizer, batches: Iterable[Batch], *, run: Run | int | None = None, start: int = 0
     ) -> Iterator[tuple[int, Batch]]:
         """`for step, batch in schedule.drive(optimizer, loader, run=...)`: the rate is set before each
         update.
