@@ -156,3 +156,8 @@ def frozen(values: Any) -> np.ndarray:
     array = np.array(values, dtype=np.float64)
     array.flags.writeable = False
     return array
+
+
+def finite_or_none(value: float) -> float | None:
+    """The value, or None where JSON has no number for it."""
+    return float(value) if math.isfinite(value) else None

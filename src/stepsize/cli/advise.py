@@ -50,7 +50,7 @@ def tune(
     plot: PlotPath = None,
     quiet: Quiet = False,
     debug: Debug = False,
-) -> int:
+) -> None:
     """Decide how to train TASK: the learning rate, at its batch size and schedule.
 
     Exit code: 0 with an answer, 1 without, 2 for wrong use.
@@ -58,7 +58,7 @@ def tune(
     from stepsize.decide.tune import tune as decide
 
     options = {"schedule": schedule, "seeds": seeds, "lr_min": lr_min, "lr_max": lr_max}
-    return _advise(decide, task, options, (batch_size, epochs, steps), (json, report, plot), quiet)
+    _advise(decide, task, options, (batch_size, epochs, steps), (json, report, plot), quiet)
 
 
 def find(
@@ -75,7 +75,7 @@ def find(
     plot: PlotPath = None,
     quiet: Quiet = False,
     debug: Debug = False,
-) -> int:
+) -> None:
     """Find the learning rate for TASK by rehearsing the real run.
 
     Exit code: 0 with an answer, 1 without, 2 for wrong use.
@@ -83,7 +83,7 @@ def find(
     from stepsize.decide.find_lr import find_lr as decide
 
     options = {"schedule": schedule, "seeds": seeds, "lr_min": lr_min, "lr_max": lr_max}
-    return _advise(decide, task, options, (batch_size, epochs, steps), (json, report, plot), quiet)
+    _advise(decide, task, options, (batch_size, epochs, steps), (json, report, plot), quiet)
 
 
 def _advise(
@@ -93,7 +93,7 @@ def _advise(
     changes: tuple[str | None, float | None, int | None],
     outputs: tuple[Path | None, Path | None, Path | None],
     quiet: bool,
-) -> int:
+) -> None:
     json, report, plot = outputs
     _check_outputs(json, report, plot)
     task = _changed(load_task(name), *changes)
@@ -113,7 +113,8 @@ def _advise(
         for path in (json, report, plot):
             if path is not None and str(path) != "-":
                 typer.echo(f"wrote {path}", err=True)
-    return 0 if advice.status == "ok" else NO_ANSWER
+    if advice.status != "ok":
+        raise typer.Exit(NO_ANSWER)
 
 
 def _check_outputs(json: Path | None, report: Path | None, plot: Path | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from stepsize._version import __version__
@@ -43,13 +42,9 @@ def _options(
 def run(arguments: list[str]) -> int:
     """Run one command line and turn whatever happens into an exit code."""
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="stepsize", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        sys.stderr.write("interrupted\n")
-        return NO_ANSWER
+        app(arguments, prog_name="stepsize")
+    except SystemExit as exit:  # typer has shown what there was to show
+        return exit.code if isinstance(exit.code, int) else NO_ANSWER
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does; Python would complain again at exit.
         sys.stderr.close()
@@ -59,4 +54,4 @@ def run(arguments: list[str]) -> int:
             raise
         sys.stderr.write(f"error: {error or type(error).__name__}\n(the traceback: add --debug)\n")
         return WRONG_USE
-    return code if isinstance(code, int) else 0
+    return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stepsize._check_task import integer, positive_rate
-from stepsize._result import provenance
+from stepsize._result import finite_or_none, provenance
 from stepsize.data import Stream
 from stepsize.decide.advice import Advice
 from stepsize.decide.progress import Reporter, reporting
@@ -98,7 +98,7 @@ def _advice(task: Task, schedule: Schedule, search: Search, verdict: Verdict, se
         task=task.name,
         steps=task.steps,
         loss_kind=task.loss_kind,
-        start_loss=_finite_or_none(search.rehearsals[-1].start_loss) if search.rehearsals else None,
+        start_loss=finite_or_none(search.rehearsals[-1].start_loss) if search.rehearsals else None,
         expected_loss=verdict.expected_loss,
         prices=verdict.prices,
         warnings=tuple(warnings),
@@ -107,7 +107,3 @@ def _advice(task: Task, schedule: Schedule, search: Search, verdict: Verdict, se
         cost=search.cost,
         provenance=provenance(device=str(task.device), seeds=seeds),
     )
-
-
-def _finite_or_none(value: float) -> float | None:
-    return value if abs(value) < float("inf") else None

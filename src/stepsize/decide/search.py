@@ -160,6 +160,8 @@ def _ceiling(curve: Curve) -> float:
     if np.isfinite(curve.diverged_at).any():
         return float(np.nanmin(curve.diverged_at))
     smoothed = curve.smoothed
+    if curve.start_loss is None:
+        return float(curve.lrs[-1])
     lowest = int(np.nanargmin(smoothed))
     lost = smoothed > smoothed[lowest] + 0.9 * (curve.start_loss - smoothed[lowest])
     after = np.flatnonzero(lost & (np.arange(len(lost)) > lowest))

@@ -17,6 +17,7 @@ class Curve(Result):
 
     `lrs` (n,); `losses` (S, n), NaN after a seed diverged; `smoothed` (n,), the debiased moving
     average of the seeds' mean; `diverged_at` (S,), the rate where each seed diverged, NaN if it did not.
+    `start_loss` is the first loss, mean over seeds, None if it is not finite.
     `suggestions` holds each rule's answer or its reason for having none.
     """
 
@@ -27,7 +28,7 @@ class Curve(Result):
     mode: Literal["exp", "linear", "staged"]
     iters_per_rate: tuple[int, ...]
     loss_kind: Literal["train", "val"]
-    start_loss: float
+    start_loss: float | None
     suggestions: dict[str, Suggestion]
     task: str
     cost: Cost

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from stepsize._result import frozen, provenance
+from stepsize._result import finite_or_none, frozen, provenance
 from stepsize.estimate import centred_average, mean_over_seeds, suggest
 from stepsize.measure.curve import Curve
 from stepsize.task import Task
@@ -44,7 +44,7 @@ def measure_curve(
     rates = np.repeat(plan.lrs, plan.iters)
     ends = np.cumsum(plan.iters)
     members = [Member(lr=1.0, seed=seed) for seed in seeds]
-    evaluate_at = [0, *ends.tolist()] if loss == "val" else [0]
+    evaluate_at = [0, *ends.tolist()] if loss == "val" else []
     history = train(task, members, np.tile(rates, (len(members), 1)), evaluate_at=evaluate_at, progress=progress)
     if loss == "val":
         losses = history.val_loss[:, 1:]
@@ -63,7 +63,7 @@ def measure_curve(
         mode=plan.mode,
         iters_per_rate=plan.iters,
         loss_kind=loss,
-        start_loss=float(np.mean(history.val_loss[:, 0])) if loss == "val" else float(np.mean(losses[:, 0])),
+        start_loss=finite_or_none(np.mean(history.val_loss[:, 0] if loss == "val" else losses[:, 0])),
         suggestions=suggest(plan.lrs, mean),
         task=task.name,
         cost=history.cost,

@@ -25,6 +25,12 @@ BRACKET_ITERS = 10
 CANDIDATE_FACTOR = 8 / 7
 """Spacing of round 3: the textbook tries 0.6, 0.7 and 0.8."""
 
+GO_UP = np.geomspace(1, 10, 10)[1:]
+"""Rates put above a pass whose loss still falls at its end, in units of its last one: a decade."""
+
+GO_DOWN = 100.0
+"""What the rates of a pass that diverges at once are divided by."""
+
 EXTENSIONS = 4
 """How often a round goes on above or below the rates that it was given before it gives up."""
 
@@ -68,13 +74,12 @@ class _Rounds:
         self._cost = Cost(updates=0, samples=0, seconds=0.0, runs=0.0)
 
     def run(self, plan: RatePlan) -> Zoom:
-        coarse, turn = self._coarse(plan)
+        coarse, turn = self._until_turn(plan)
         if turn is None:
             return self._without_answer(coarse)
         low, high = (turn * factor for factor in BRACKET)
         narrow = RatePlan(np.geomspace(low, high, BRACKET_RATES), (BRACKET_ITERS,) * BRACKET_RATES, "staged")
-        bracket = self._curve(narrow)
-        refined = bracket.suggestions["turn"].lr
+        bracket, refined = self._until_turn(narrow)
         centre = turn if refined is None else refined
         trials = self._trials(centre, steps=plan.updates)
         mean = mean_over_seeds(trials.losses)
@@ -96,17 +101,17 @@ class _Rounds:
         self._cost = self._cost + curve.cost
         return curve
 
-    def _coarse(self, plan: RatePlan) -> tuple[Curve, float | None]:
-        """Round 1, gone on upwards while the loss still falls, downwards while it diverges at once."""
+    def _until_turn(self, plan: RatePlan) -> tuple[Curve, float | None]:
+        """A pass, gone on upwards while the loss still falls, downwards while it diverges at once."""
         for _ in range(EXTENSIONS + 1):
             curve = self._curve(plan)
             suggestion = curve.suggestions["turn"]
             if suggestion.lr is not None:
                 return curve, suggestion.lr
             if not np.isfinite(mean_over_seeds(curve.losses)[-1]):
-                plan = _plan_with(plan.lrs / 100, plan)
+                plan = _plan_with(plan.lrs / GO_DOWN, plan)
             else:
-                plan = _plan_with(np.concatenate([plan.lrs, _decade_above(plan.lrs[-1])]), plan)
+                plan = _plan_with(np.concatenate([plan.lrs, plan.lrs[-1] * GO_UP]), plan)
         return curve, None
 
     def _trials(self, centre: float, steps: int) -> Trials:
@@ -174,8 +179,3 @@ class _Rounds:
 
 def _plan_with(lrs: np.ndarray, like: RatePlan) -> RatePlan:
     return RatePlan(lrs, (like.iters[-1],) * len(lrs), "staged")
-
-
-def _decade_above(lr: float) -> np.ndarray:
-    """Nine more rates that go on a decade above the last one."""
-    return np.geomspace(lr, 10 * lr, 10)[1:]
