@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import matplotlib as mpl
+import msgspec
 import pytest
 
 from stepsize._result import Result
-from stepsize.report import draw
+from stepsize.report import FIGURES, draw
 from tests.report.samples import advice, curve, no_answer
 
 
@@ -58,6 +59,29 @@ def test_each_answering_rule_is_marked_on_the_average() -> None:
 def test_a_divergence_is_shaded() -> None:
     assert "a seed diverges" in draw(curve()).axes[0].get_legend_handles_labels()[1]
     assert "a seed diverges" not in draw(curve(diverges=False)).axes[0].get_legend_handles_labels()[1]
+
+
+def test_a_rate_that_ends_worse_than_it_started_counts_as_lost() -> None:
+    (*before, last) = advice().rehearsals
+    losses = last.losses.copy()
+    losses[:, -1] = 40.0
+    worse = advice(rehearsals=(*before, msgspec.structs.replace(last, losses=losses)))
+    data = FIGURES["decision"].data(worse)
+    assert data is not None
+    assert data.cliff == last.lrs[-1]
+    (axes,) = draw(worse, figure="decision").axes
+    assert "worse than the start" in axes.get_legend_handles_labels()[1]
+    assert axes.get_ylim()[1] < 1  # a close-up: the 40 would hide that 1% matters
+    assert "nothing is learned" in FIGURES["price"].caption(FIGURES["price"].data(worse))
+
+
+def test_a_constant_schedule_is_said_to_be_one() -> None:
+    data = FIGURES["schedule"].data(advice(schedule_text="fixed(0.42)"))
+    assert FIGURES["schedule"].caption(data) == "The rate stays at 0.42 through all 860 updates of the run."
+
+
+def test_a_start_that_is_not_finite_leaves_a_picture() -> None:
+    assert draw(msgspec.structs.replace(curve(), start_loss=None)).axes
 
 
 def test_a_dollar_in_a_name_is_no_formula(tmp_path: Path) -> None:

@@ -91,3 +91,16 @@ def test_rate_ticks_are_few_round_and_inside(exponent: float, decades: float, mo
 def test_rate_ticks_go_by_decades_when_there_are_many() -> None:
     np.testing.assert_allclose(numbers.rate_ticks(1e-5, 10), [1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10])
     np.testing.assert_allclose(numbers.rate_ticks(0.1, 1, 4), [0.1, 0.2, 0.5, 1])
+
+
+@pytest.mark.parametrize(
+    ("text", "shortened"),
+    [
+        ("fixed(1.7519694758494184)", "fixed(1.752)"),
+        ("0.42 * cosine(floor=0.01)", "0.42 * cosine(floor=0.01)"),
+        ("1.234567e-05 * (warmup('2%') | cosine())", "1.235e-05 * (warmup('2%') | cosine())"),
+        ("step(every='3000 steps', gamma=0.1)", "step(every='3000 steps', gamma=0.1)"),
+    ],
+)
+def test_a_schedule_is_shown_without_its_long_decimals(text: str, shortened: str) -> None:
+    assert numbers.short(text) == shortened

@@ -31,7 +31,7 @@ def rate_axis(axes: Axes, lrs: ArrayLike, label: str = "learning rate") -> None:
     low, high = float(rates.min() / margin), float(rates.max() * margin)
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    ticks = rate_ticks(low, high, most=5 if is_narrow(axes) else 9)
+    ticks = rate_ticks(low, high, most=5 if is_narrow(axes) else 8)
     axes.set_xticks(ticks, [rate(tick) for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set_xlabel(label)
@@ -48,10 +48,10 @@ def count_axis(axes: Axes, most: float, label: str = "update") -> None:
 
 
 def loss_axis(axes: Axes, low: float, high: float, label: str) -> None:
-    """A y axis over losses with a little room; logarithmic when they span more than a factor of 20."""
+    """A y axis over losses with a little room; logarithmic when they span more than a factor of 5."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-    if low > 0 and high / low > 20:
+    if low > 0 and high / low > 5:
         axes.set_yscale("log")
         room = (high / low) ** 0.06
         low, high = low / room, high * room
@@ -73,12 +73,17 @@ def answer_mark(
     if low is not None and high is not None:
         axes.axvspan(low, high, color=colours.answer_soft, linewidth=0, zorder=0, label="loses at most 1%")
     axes.axvline(lr, color=colours.answer, linewidth=1.2, zorder=1)
+    left, right = np.log(axes.get_xlim())
+    room = (math.log(lr) - left) / (
+        right - left
+    ) > 0.15  # left of the line is free, as the loss falls up to it
     axes.annotate(
         rate(lr),
         (lr, 1),
         xycoords=("data", "axes fraction"),
-        xytext=(4, -3),
+        xytext=(-4 if room else 4, -3),
         textcoords="offset points",
+        ha="right" if room else "left",
         va="top",
         color=colours.answer,
         fontweight="bold",

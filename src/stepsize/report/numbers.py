@@ -74,6 +74,11 @@ def fraction(part: int, whole: int) -> str:
     return f"{percent(part / whole)} of the run"
 
 
+def short(text: str) -> str:
+    """A schedule's text with its long decimals cut to four digits."""
+    return re.sub(r"(?<![\w.])\d*\.\d{4,}(?:e[+-]?\d+)?", lambda match: f"{float(match[0]):.4g}", text)
+
+
 LOSS_NAMES = {
     "train": "training loss",
     "val": "held-out loss",
@@ -91,18 +96,18 @@ def loss_name(kind: str) -> str:
 def rate_ticks(low: float, high: float, most: int = 8) -> NDArray[np.float64]:
     """Round rates within [low, high] for a logarithmic axis, at least two if there are any, at most `most`.
 
-    Decades, or thinner than that where they are many, or 1-3, 1-2-5, every digit where they are few.
+    Decades, or thinner than that where they are many; 1-3, 1-2-5 and so on where they are few.
     """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     slack = 1 + 1e-9
-    choices = [
-        (1, (1,)),
+    choices: list[tuple[int, tuple[float, ...]]] = [
+        *((every, (1,)) for every in range(12, 0, -1)),
         (1, (1, 3)),
         (1, (1, 2, 5)),
+        (1, (1, 1.5, 2, 3, 5, 7)),
         (1, tuple(range(1, 10))),
         (1, tuple(np.arange(10, 100) / 10)),
     ]
-    choices = [(every, (1,)) for every in range(12, 1, -1)] + choices
     best: list[float] = []
     for every, digits in choices:
         start = first - first % every

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from stepsize.decide.advice import Advice, AdviceStatus
-from stepsize.report.numbers import count, duration, fraction, loss_name, number, percent, plural, rate
+from stepsize.report.numbers import (
+    count,
+    duration,
+    fraction,
+    loss_name,
+    number,
+    percent,
+    plural,
+    rate,
+    short,
+)
 from stepsize.report.pages.content import Content, cost_rows, provenance_rows, sentence
 from stepsize.report.picture import Table
 
@@ -56,7 +66,7 @@ def _interval(advice: Advice) -> str:
 def _facts(advice: Advice) -> tuple[tuple[str, str], ...]:
     facts = []
     if advice.lr is not None:
-        facts.append(("schedule", advice.schedule_text))
+        facts.append(("schedule", short(advice.schedule_text)))
     facts += [("batch size", count(advice.batch_size)), ("length of the run", plural(advice.steps, "update"))]
     if advice.start_loss is not None:
         facts.append((f"{loss_name(advice.loss_kind)} at the start", number(advice.start_loss, 4)))

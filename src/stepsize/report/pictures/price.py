@@ -19,7 +19,7 @@ from stepsize.report.theme import Colours
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TALLEST = 0.3
+TALLEST = 0.12
 """A loss of more than this share of the progress runs out of the picture: how much more does not matter."""
 
 POINTS = 121
@@ -56,7 +56,7 @@ def data(result: Result) -> PriceData | None:
         return None
     at = np.geomspace(lrs[0], lrs[-1], POINTS)
     prices = sorted(result.prices, key=lambda price: price.factor)
-    beyond = lrs[~np.isfinite(mean) & (lrs > result.lr)]
+    beyond = lrs[(mean >= start) & (lrs > result.lr)]
     return PriceData(
         lr=result.lr,
         at=tuple((at / result.lr).tolist()),
@@ -84,7 +84,7 @@ def draw(axes: Axes, data: PriceData, colours: Colours) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{number(100 * value)}%"))
     axes.set_title("progress lost", loc="left", fontsize=9, color=colours.muted, pad=6)
     if data.cliff is not None:
-        danger_zone(axes, data.cliff, colours, "a run diverges")
+        danger_zone(axes, data.cliff, colours, "worse than the start")
         legend(axes)
     axes.axvline(1, color=colours.answer, linewidth=1.2, zorder=1)
     axes.plot(data.at, np.array(data.lost, dtype=np.float64), color=colours.ink, linewidth=2, zorder=3)
@@ -128,6 +128,8 @@ def caption(data: PriceData) -> str:
 
 def _steeper(data: PriceData) -> str:
     """On which side a mistake costs more, where both sides were measured at the same distance."""
+    if data.cliff is not None:
+        return f"From ×{number(data.cliff)} on nothing is learned, so too low is the safer side."
     by_factor = dict(zip(data.factors, data.regrets, strict=True))
     for factor in sorted((factor for factor in by_factor if factor > 1), reverse=True):
         other = next((below for below in by_factor if np.isclose(below * factor, 1)), None)
@@ -136,9 +138,7 @@ def _steeper(data: PriceData) -> str:
         above, below = by_factor[factor], by_factor[other]
         if above is not None and below is not None and max(above, below) >= 2 * max(min(above, below), 0.001):
             return "Too low is the safer side." if above > below else "Too high is the safer side."
-    return (
-        "Above the advice training diverges, so too low is the safer side." if data.cliff is not None else ""
-    )
+    return ""
 
 
 def alt(data: PriceData) -> str:

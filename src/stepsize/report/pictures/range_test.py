@@ -41,7 +41,7 @@ class RangeData(msgspec.Struct, frozen=True, kw_only=True):
     diverged_at: tuple[float, ...]
     stages: tuple[float, ...]
     iters: tuple[int, ...]
-    start_loss: float
+    start_loss: float | None
     loss_kind: str
     marks: tuple[Mark, ...]
 
@@ -151,7 +151,9 @@ def _limits(data: RangeData) -> tuple[float, float]:
     smoothed = np.array(data.smoothed, dtype=np.float64)
     seeds = np.array(data.losses, dtype=np.float64)
     low, high = finite_range(smoothed, seeds)
-    return low, max(min(high, data.start_loss + 0.2 * (data.start_loss - low)), low + 1e-12)
+    if data.start_loss is None or data.start_loss <= low:
+        return low, high
+    return low, min(high, data.start_loss + 0.2 * (data.start_loss - low))
 
 
 def _answer(data: RangeData) -> Mark | None:
@@ -181,7 +183,8 @@ def alt(data: RangeData) -> str:
     return (
         f"Curve of the {loss_name(data.loss_kind)} over learning rate, "
         f"from {rate(data.lrs[0])} to {rate(data.lrs[-1])}. "
-        f"It starts at {number(data.start_loss)}; its average lies between {number(low)} and {number(high)}. "
+        f"The loss at the start is {number(data.start_loss)}; "
+        f"its average lies between {number(low)} and {number(high)}. "
         + (f"Marked: {marked}." if marked else "No rule has an answer.")
     )
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from stepsize.decide.rehearsal import Rehearsal
 
 
+CLOSE_UP = 0.12
+"""Share of the progress that the close-up of the decision spans: what lies above is lost anyway."""
+
+
 class Round(msgspec.Struct, frozen=True, kw_only=True):
     """One rehearsal: `losses` has a row a seed and a column a rate, None where the run diverged."""
 
@@ -38,7 +42,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoundsData(msgspec.Struct, frozen=True, kw_only=True):
-    """All rounds, shortest first, and the answer; `cliff` is the smallest rate above it that diverged."""
+    """All rounds, shortest first, and the answer; `cliff` is the smallest rate above it that was lost."""
 
     rounds: tuple[Round, ...]
     lr: float | None
@@ -59,7 +63,7 @@ def rounds_data(result: Result) -> RoundsData | None:
         lr=result.lr,
         low=result.lr_low,
         high=result.lr_high,
-        cliff=_cliff(rounds, result.lr),
+        cliff=_cliff(rounds, result.lr, result.start_loss),
         start_loss=result.start_loss,
         loss_kind=result.loss_kind,
     )
@@ -71,7 +75,7 @@ def decision_data(result: Result) -> RoundsData | None:
     if data is None or data.lr is None or len(data.rounds) < 2:
         return None
     last = data.rounds[-1:]
-    return msgspec.structs.replace(data, rounds=last, cliff=_cliff(last, data.lr))
+    return msgspec.structs.replace(data, rounds=last, cliff=_cliff(last, data.lr, data.start_loss))
 
 
 def _round(rehearsal: Rehearsal) -> Round:
@@ -86,14 +90,19 @@ def _round(rehearsal: Rehearsal) -> Round:
     )
 
 
-def _cliff(rounds: tuple[Round, ...], lr: float | None) -> float | None:
+def _cliff(rounds: tuple[Round, ...], lr: float | None, start_loss: float | None) -> float | None:
     lost = [
-        rate_
+        tried
         for one in rounds
-        for rate_, mean in zip(one.lrs, one.mean, strict=True)
-        if mean is None and (lr is None or rate_ > lr)
+        for tried, mean in zip(one.lrs, one.mean, strict=True)
+        if is_lost(mean, start_loss) and (lr is None or tried > lr)
     ]
     return min(lost, default=None)
+
+
+def is_lost(mean: float | None, start_loss: float | None) -> bool:
+    """Whether the runs at a rate diverged, or on average ended no better than they started."""
+    return mean is None or (start_loss is not None and mean >= start_loss)
 
 
 def draw_rounds(axes: Axes, data: RoundsData, colours: Colours) -> None:
@@ -105,12 +114,13 @@ def draw_decision(axes: Axes, data: RoundsData, colours: Colours) -> None:
     """The last round close up, with the loss that may be given up."""
     (last,) = data.rounds
     lowest = min((mean for mean in last.mean if mean is not None), default=None)
-    limit = None
-    if lowest is not None and data.start_loss is not None:
-        limit = lowest + 0.01 * (data.start_loss - lowest)
-    _draw(axes, data, colours, last.lrs, data.start_loss)
-    if limit is not None:
-        axes.axhline(limit, color=colours.answer, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
+    if lowest is None or data.start_loss is None:
+        _draw(axes, data, colours, last.lrs, data.start_loss)
+        return
+    progress = data.start_loss - lowest
+    _draw(axes, data, colours, last.lrs, lowest + CLOSE_UP * progress)
+    limit = lowest + 0.01 * progress
+    axes.axhline(limit, color=colours.answer, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
 
 
 def _draw(
@@ -120,7 +130,7 @@ def _draw(
     losses = [np.array(one.losses, dtype=np.float64) for one in data.rounds]
     loss_axis(axes, *finite_range(*losses, cap=cap), f"{loss_name(data.loss_kind)} at the end")
     if data.cliff is not None:
-        danger_zone(axes, data.cliff, colours, "a run diverges")
+        danger_zone(axes, data.cliff, colours, "worse than the start")
     if data.lr is not None:
         answer_mark(axes, data.lr, colours, data.low, data.high)
     shades = _shades(len(data.rounds), colours)
@@ -128,10 +138,10 @@ def _draw(
         last = one is data.rounds[-1]
         for row in seeds:
             axes.plot(one.lrs, row, "o", color=shade, markersize=3.5, alpha=0.55, markeredgewidth=0, zorder=3)
-        mean = np.array(one.mean, dtype=np.float64)
+        means = np.array(one.mean, dtype=np.float64)
         label = f"{one.share.replace(' of the run', ' run')}, {plural(len(one.losses), 'seed')}"
-        axes.plot(one.lrs, mean, color=shade, linewidth=2 if last else 1.3, zorder=3, label=label)
-        lost = [lr for lr, row in zip(one.lrs, seeds.T, strict=True) if not np.isfinite(row).all()]
+        axes.plot(one.lrs, means, color=shade, linewidth=2 if last else 1.3, zorder=3, label=label)
+        lost = [lr for lr, mean in zip(one.lrs, one.mean, strict=True) if is_lost(mean, data.start_loss)]
         gone(axes, lost, colours)
     legend(axes)
 
@@ -146,9 +156,9 @@ def caption_rounds(data: RoundsData) -> str:
     rounds = plural(len(data.rounds), "round")
     text = f"{rounds} of rehearsal, each a shortened real run with the same schedule shape."
     if data.lr is not None:
-        text += f" Rates that fall behind are dropped; the bottom of the last line gives {rate(data.lr)}."
+        text += f" Rates that fall behind are dropped; the longest round decides for {rate(data.lr)}."
     if data.cliff is not None:
-        text += f" From {rate(data.cliff)} on, a run diverged."
+        text += f" From {rate(data.cliff)} on, runs diverged or ended worse than they started."
     return text
 
 

@@ -74,6 +74,8 @@ def draw(axes: Axes, data: ScheduleData, colours: Colours) -> None:
 
 def caption(data: ScheduleData) -> str:
     """What to see."""
+    if min(data.rates) == max(data.rates):
+        return f"The rate stays at {rate(data.rates[0])} through all {count(data.steps)} updates of the run."
     return (
         f"The advised schedule over the {count(data.steps)} updates of the real run: {rate(data.rates[0])} "
         f"at the first, {rate(max(data.rates))} at its peak, {rate(data.rates[-1])} at the last."
