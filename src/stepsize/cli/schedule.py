@@ -55,9 +55,10 @@ def schedule(
         if not texts:
             raise ValueError("name a schedule, for example: stepsize schedule cosine (--list shows all)")
         schedules = {text: Schedule.parse(text) for text in texts}
-        given = steps is not None or (samples is not None and batch_size is not None and epochs is not None)
+        if steps is None and samples is None and epochs is None:
+            steps = 1000
         run = Run(
-            steps=steps if given else 1000,
+            steps=steps,
             samples=samples,
             batch_size=batch_size,
             accumulation=accumulation,

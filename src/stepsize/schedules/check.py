@@ -152,7 +152,7 @@ def _peak(schedule: Schedule, values: Array) -> Iterator[Finding]:
 
 
 def _revival(values: Array) -> Iterator[Finding]:
-    low = int(values.argmin())
+    low = int(np.flatnonzero(values <= 1.01 * values.min())[-1])
     last = values[-1]
     if low > 0 and low >= len(values) // 2 and last > 2 * values[low] and last > 0.01 * values.max():
         yield Finding(

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stepsize.schedules.algebra import Sequence
 from stepsize.schedules.annealing import cosine, inverse_sqrt, linear, noam, piecewise, rex
-from stepsize.schedules.classic import exp, fixed, inv, multistep, poly, step
+from stepsize.schedules.classic import exp, fixed, inv, multistep, poly, sigmoid, step
 from stepsize.schedules.clock import Array
+from stepsize.schedules.combine import sequence
 from stepsize.schedules.cycles import one_cycle, triangular, warm_restarts
 from stepsize.schedules.logs import Log, read_log
 from stepsize.schedules.phases import decay, hold, warmup
 from stepsize.schedules.schedule import Schedule
-from stepsize.schedules.units import Run
+from stepsize.schedules.units import Length, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,12 @@ def recognise(
 ) -> Recognition:
     """Find the schedule and parameters behind logged rates, the simplest that fits within `tolerance`.
 
-    The run ends with the log unless `run` says otherwise. The log must hold every update from 0 on.
-    Tried, in this
-    order: constant, steps, exponential, lines, cosine, polynomial, inverse decay, REX, inverse square
-    root, Noam,
-    cycles, one-cycle, each also after a linear warm-up of either convention, warm-up-hold-decay, and at last
-    up to eight straight pieces. Raises `ValueError` for a log with gaps or fewer than three updates.
+    The run ends with the log unless `run` says otherwise. The log must hold every update from 0 on. Tried,
+    in this order: constant, steps, exponential, line, cosine and REX, polynomial, inverse decay, sigmoid,
+    inverse square root and Noam, cycles, one-cycle; then each after a linear warm-up of either convention;
+    hold and decay; at last up to eight straight pieces.
+
+    Raises `ValueError` for a log with gaps or fewer than three updates.
     """
     updates, rates = read_log(log, column=column)
     if len(updates) < 3 or (updates != np.arange(len(updates))).any():
@@ -82,17 +84,28 @@ def _candidates(rates: Array, steps: int) -> Iterator[Schedule]:
         rest = rates[warm.steps :]
         if len(rest) >= 3:
             for after in (*_whole(rest, steps - warm.steps), *_hold_decay(rest, steps - warm.steps)):
-                yield warm.schedule | after
+                yield _together(warm.schedule | after)
     yield from _hold_decay(rates, steps)
     yield from _pieces(rates)
+
+
+def _together(schedule: Schedule) -> Schedule:
+    """One factor in front where all phases have the same peak, as a person would write it."""
+    phases = schedule.phases if isinstance(schedule, Sequence) else (schedule,)
+    peak = phases[0].peak
+    if peak == 1 or any(phase.peak != peak for phase in phases):
+        return schedule
+    return peak * sequence(*(phase.at(1.0) for phase in phases))
 
 
 def _whole(rates: Array, steps: int) -> Iterator[Schedule]:
     for fit in _FITS:
         try:
-            yield from fit(rates, steps)
+            with np.errstate(divide="raise", invalid="raise"):
+                found = list(fit(rates, steps))
         except (ValueError, FloatingPointError, OverflowError):
             continue  # parameters that no schedule admits are no candidate
+        yield from found
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +124,9 @@ def _warmups(rates: Array) -> Iterator[_Warmup]:
     for width, zero_first in ((straight + 1, False), (straight, True), (straight + 1, True)):
         if width < 1 or width >= len(rates):
             continue
-        peak = float(rates[0] + rise[0] * (width if zero_first else width - 1))
+        peak = _tidy(float(rates[0] + rise[0] * (width if zero_first else width - 1)))
         begin = float(rates[0] if zero_first else rates[0] - rise[0])
-        start = 0.0 if abs(begin) < 1e-5 * peak else begin / peak
+        start = 0.0 if abs(begin) < 1e-5 * peak else _tidy(begin / peak)
         if 0 <= start < 1:
             yield _Warmup(warmup(width, lr=peak, start=start, zero_first=zero_first), width)
 
@@ -206,6 +219,28 @@ def _inverse(rates: Array, steps: int) -> Iterator[Schedule]:
     yield inv(_tidy(rates[0]), gamma=gamma, power=power)
 
 
+def _sigmoidal(rates: Array, steps: int) -> Iterator[Schedule]:
+    from scipy.optimize import least_squares
+
+    t = np.arange(len(rates), dtype=np.float64)
+    top = float(rates.max())
+    centre = float(np.abs(rates - top / 2).argmin())
+    slope = float(np.gradient(rates)[int(centre)]) * 4 / top
+    if rates.min() <= 0 or slope == 0:
+        return
+    fit = least_squares(
+        lambda p: -np.logaddexp(0, -p[1] * (t - p[2])) + p[0] - np.log(rates),
+        [math.log(top), slope, centre],
+        x_scale=[1.0, abs(slope), 1 / abs(slope)],
+        xtol=1e-15,
+        ftol=1e-15,
+        gtol=1e-15,
+    )
+    peak, gamma, middle = math.exp(fit.x[0]), float(fit.x[1]), float(fit.x[2])
+    if middle > 0:
+        yield sigmoid(_tidy(peak), gamma=_tidy(gamma), centre=Length(_tidy(middle), "steps"))
+
+
 def _roots(rates: Array, steps: int) -> Iterator[Schedule]:
     top = int(rates.argmax())
     if 0 < top < len(rates) - 2:
@@ -241,10 +276,11 @@ def _one_cycle(rates: Array, steps: int) -> Iterator[Schedule]:
         return
     peak = float(rates[top])
     z = (np.arange(top, len(rates)) - top) / (steps - top)
-    end = _floors(rates[top:], (1 + np.cos(np.pi * z)) / 2)
-    for last in (end, 4e-6):
-        yield one_cycle(_tidy(peak), top=top, start=_tidy(rates[0] / peak), end=last)
-        yield one_cycle(_tidy(peak), top=top, start=_tidy(rates[0] / peak), end=last, anneal="linear")
+    start = _tidy(rates[0] / peak)
+    for last in (_floors(rates[top:], (1 + np.cos(np.pi * z)) / 2), 4e-6):
+        yield one_cycle(_tidy(peak), top=top, start=start, end=last)
+    for last in (_floors(rates[top:], 1 - z), 4e-6):
+        yield one_cycle(_tidy(peak), top=top, start=start, end=last, anneal="linear")
 
 
 def _hold_decay(rates: Array, steps: int) -> Iterator[Schedule]:
@@ -275,5 +311,15 @@ _FALLS: dict[str, Callable[[Array], Array]] = {
     "1-square": lambda z: 1 - z**2,
 }
 _FITS = (
-    _constant, _stairs, _exponential, _line, _anneals, _polynomial, _inverse, _roots, _cycles, _one_cycle,
-)  # fmt: skip
+    _constant,
+    _stairs,
+    _exponential,
+    _line,
+    _anneals,
+    _polynomial,
+    _inverse,
+    _sigmoidal,
+    _roots,
+    _cycles,
+    _one_cycle,
+)
