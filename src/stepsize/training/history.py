@@ -41,7 +41,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class History(Result):
+class History(Result, frozen=True, kw_only=True, eq=False):
     """K members over T updates, with E evaluations of the held-out loss.
 
     Arrays: `rates` (K, T), `train_loss` (K, T), `evaluated_at` (E,) updates done before each

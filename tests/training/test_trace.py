@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.func import vmap
+
+from stepsize.training.trace import COMPARE_AFTER, TRACE_AT, NotRecordableError, Traced, close
+
+
+def test_recorded_kernels_equal_the_function_random_numbers_included() -> None:
+    def noisy(x: torch.Tensor) -> torch.Tensor:
+        return (x * torch.empty(3).bernoulli_(0.5)).cumsum(-1).sin()
+
+    traced, plain = Traced(vmap(noisy, randomness="same")), vmap(noisy, randomness="same")
+    for call in range(12):
+        x = torch.randn(2, 3)
+        state = torch.get_rng_state()
+        expected = plain(x)
+        after = torch.get_rng_state()
+        torch.set_rng_state(state)
+        torch.testing.assert_close(traced(x), expected, rtol=0, atol=0)
+        assert torch.equal(torch.get_rng_state(), after), f"call {call}"
+    assert list(traced._records.values()) != [None]
+
+
+def test_the_function_is_called_only_until_it_is_recorded() -> None:
+    calls = []
+
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return x + 1
+
+    traced = Traced(counted)
+    for _ in range(50):
+        traced(torch.ones(2))
+    assert len(calls) == TRACE_AT + 1 + sum(after < 50 for after in COMPARE_AFTER)
+
+
+def test_each_shape_is_recorded_on_its_own() -> None:
+    traced = Traced(lambda x: x.view(-1).sum() * len(x))
+    for size in (2, 3, 2, 3, 2, 3, 2, 3, 2, 3):
+        assert float(traced(torch.ones(size, 2))) == 2 * size * size
+    strided = torch.ones(2, 2, 2)[:, :, 0].reshape(2, 2)
+    assert float(traced(strided)) == 8
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.rand], ids=["python", "numpy"])
+def test_draws_that_torch_does_not_see_are_not_recorded(draw: Any) -> None:
+    def chancy(x: torch.Tensor) -> torch.Tensor:
+        return x * draw()
+
+    with pytest.raises(NotRecordableError, match="changes its own behaviour"):
+        Traced(chancy, required=True)(torch.ones(2))
+    free = Traced(chancy)
+    values = {float(free(torch.ones(()))) for _ in range(10)}
+    assert len(values) == 10
+
+
+def test_what_the_first_data_froze_into_a_record_is_found_on_the_next() -> None:
+    sizes = iter([1.0, 1.0, 2.0])
+    frozen = Traced(lambda x: x * next(sizes), required=True)  # a number from nowhere, read once per call
+    frozen(torch.ones(2))
+    with pytest.raises(NotRecordableError, match="changes its own behaviour"):
+        frozen(torch.ones(2))
+
+
+def test_a_later_change_is_found_when_the_record_is_compared_again() -> None:
+    factor = [1.0]
+    traced = Traced(lambda x: x * factor[0], required=True)
+    for _ in range(50):
+        traced(torch.ones(2))
+    factor[0] = 3.0
+    with pytest.raises(NotRecordableError, match="changes its own behaviour"):
+        for _ in range(60):
+            traced(torch.ones(2))
+
+
+def test_without_need_a_function_that_cannot_be_recorded_runs_as_it_is() -> None:
+    traced = Traced(lambda x: x * 2 if float(x.sum()) > 0 else x)
+    for sign in (1, -1) * 5:
+        assert float(traced(torch.tensor(float(sign)))) == (2.0 if sign > 0 else -1.0)
+    with pytest.raises(NotRecordableError, match="not one fixed list of kernels"):
+        Traced(lambda x: x * 2 if float(x.sum()) > 0 else x, required=True)(torch.ones(()))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "scale", "expected"),
+    [
+        (torch.tensor([1.0, torch.nan]), torch.tensor([1.0, torch.nan]), 0.0, True),
+        (torch.tensor([1.0, torch.nan]), torch.tensor([torch.nan, 1.0]), 0.0, False),
+        (torch.tensor([1.0]), torch.tensor([1.0 + 5e-5]), 0.0, True),
+        (torch.tensor([1.0]), torch.tensor([1.001]), 0.0, False),
+        (torch.tensor([1e-9]), torch.tensor([-2e-9]), 0.0, False),
+        (torch.tensor([1e-9]), torch.tensor([-2e-9]), 1.0, True),
+        (torch.ones(1).double(), torch.ones(1).double() + 1e-8, 0.0, False),
+        (torch.tensor([1.0]), torch.tensor([1.0]).double(), 0.0, False),
+        (torch.tensor([1, 2]), torch.tensor([1, 2]), 0.0, True),
+        (torch.tensor([1, 2]), torch.tensor([1, 3]), 0.0, False),
+        (torch.zeros(0), torch.zeros(0), 0.0, True),
+        (torch.zeros(2), torch.zeros(3), 0.0, False),
+    ],
+)
+def test_close_means_equal_up_to_rounding(
+    a: torch.Tensor, b: torch.Tensor, scale: float, expected: bool
+) -> None:
+    assert close(a, b, scale) is expected
