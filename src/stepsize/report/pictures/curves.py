@@ -79,7 +79,7 @@ def draw(axes: Axes, data: CurvesData, colours: Colours) -> None:
 
 
 def _shades(rates: int, chosen: int | None, colours: Colours) -> list[str]:
-    """Blue below the answer, vermilion above, paler with distance; without an answer darker with the rate."""
+    """Blue below the answer, vermilion above, paler with distance; without one, stronger with the rate."""
     if chosen is None:
         ramp = (colours.low_3, colours.low_2, colours.low_1, colours.answer)
         return [ramp[i * len(ramp) // rates] for i in range(rates)]
@@ -98,7 +98,7 @@ def caption(data: CurvesData) -> str:
     length = fraction(data.steps, data.horizon)
     text = f"The same rehearsals while they ran, over {count(data.steps)} updates ({length})."
     if chosen is None:
-        text += " The darker the line, the higher the rate."
+        text += " The stronger a line's colour, the higher its rate."
     else:
         text += (
             f" Blue rates lie below {rate(data.lrs[chosen])}, orange ones above. What counts is where a line "
