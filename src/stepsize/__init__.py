@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from stepsize.decide.advice import Advice
     from stepsize.decide.find_lr import find_lr
     from stepsize.decide.tune import tune
-    from stepsize.measure.zoom import Zoom
     from stepsize.measure.curve import Curve
     from stepsize.measure.range_test import Stage, range_test
+    from stepsize.measure.zoom import Zoom
     from stepsize.schedules import Run, Schedule
     from stepsize.task import Task, accuracy, supervised
     from stepsize.training import History, Member, preserved, train

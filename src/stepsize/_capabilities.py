@@ -95,7 +95,7 @@ def _try(mechanism: Callable[[], None], works: str) -> Capability:
         warnings.simplefilter("ignore")
         try:
             mechanism()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it raises is the reason
             return Capability(False, first_line(error))
     return Capability(True, works)
 

@@ -98,7 +98,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def plot(self, path: str | os.PathLike[str] | None = None, **options: Any) -> Figure:
         """Draw the result with matplotlib; `path` (PNG, SVG or PDF) also saves the picture."""
-        return importlib.import_module("stepsize.report").draw(self, path, **options)
+        figure: Figure = importlib.import_module("stepsize.report").draw(self, path, **options)
+        return figure
 
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write the result as one self-contained HTML page."""

@@ -17,18 +17,32 @@ if TYPE_CHECKING:
 TaskName = Annotated[
     str,
     typer.Argument(
-        metavar="TASK", help="An embedded task (mnist, mnist-cnn), file.py:object or package.module:object.", show_default=False
+        metavar="TASK",
+        help="An embedded task (mnist, mnist-cnn), file.py:object or package.module:object.",
+        show_default=False,
     ),
 ]
-ScheduleText = Annotated[str, typer.Option("--schedule", help="The real run's schedule; see `stepsize schedule --list`.")]
-BatchSize = Annotated[str | None, typer.Option("--batch-size", help="Samples per update, or 'full'; else the task's.")]
-Epochs = Annotated[float | None, typer.Option("--epochs", help="The real run's horizon in epochs; else the task's.")]
-Steps = Annotated[int | None, typer.Option("--steps", help="The real run's horizon in updates; else the task's.")]
+ScheduleText = Annotated[
+    str, typer.Option("--schedule", help="The real run's schedule; see `stepsize schedule --list`.")
+]
+BatchSize = Annotated[
+    str | None, typer.Option("--batch-size", help="Samples per update, or 'full'; else the task's.")
+]
+Epochs = Annotated[
+    float | None, typer.Option("--epochs", help="The real run's horizon in epochs; else the task's.")
+]
+Steps = Annotated[
+    int | None, typer.Option("--steps", help="The real run's horizon in updates; else the task's.")
+]
 Seeds = Annotated[int, typer.Option("--seeds", help="How many seeds decide.")]
 LrMin = Annotated[float | None, typer.Option("--lr-min", help="No smaller rate is tried.")]
 LrMax = Annotated[float | None, typer.Option("--lr-max", help="No larger rate is tried.")]
-JsonPath = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON; '-' for standard output.")]
-ReportPath = Annotated[Path | None, typer.Option("--report", help="Write one HTML page that shows the evidence.")]
+JsonPath = Annotated[
+    Path | None, typer.Option("--json", help="Write the result as JSON; '-' for standard output.")
+]
+ReportPath = Annotated[
+    Path | None, typer.Option("--report", help="Write one HTML page that shows the evidence.")
+]
 PlotPath = Annotated[Path | None, typer.Option("--plot", help="Draw the rehearsals: PNG, SVG or PDF.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the rate alone, and no progress.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -33,7 +33,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
     pass
@@ -52,6 +53,6 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if "--debug" in arguments:
             raise
-        sys.stderr.write(f"error: {error or type(error).__name__}\n(the traceback: add --debug)\n")
+        sys.stderr.write(f"error: {str(error) or type(error).__name__}\n(the traceback: add --debug)\n")
         return WRONG_USE
     return 0

@@ -35,7 +35,9 @@ def load_task(name: str) -> Task:
         try:
             found = found()
         except Exception as error:
-            raise TaskNotFoundError(f"{attribute}() in {place} raised {type(error).__name__}: {error}") from error
+            raise TaskNotFoundError(
+                f"{attribute}() in {place} raised {type(error).__name__}: {error}"
+            ) from error
     if not isinstance(found, Task):
         raise TaskNotFoundError(
             f"{attribute!r} in {place} must be a stepsize.Task or a function that returns one, but is a "
@@ -67,9 +69,11 @@ def _load_file(place: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise TaskNotFoundError(f"{place} cannot be read as a Python module")
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.resolve().parent))  # so that the file's own imports work, as with `python file.py`
+    sys.path.insert(
+        0, str(path.resolve().parent)
+    )  # so that the file's own imports work, as with `python file.py`
     sys.modules[path.stem] = module
-    _execute(place, lambda: spec.loader.exec_module(module))  # type: ignore[union-attr]
+    _execute(place, lambda: spec.loader.exec_module(module))
     return module
 
 
@@ -85,7 +89,8 @@ def _execute(place: str, load: Any) -> None:
         load()
     except SyntaxError as error:
         raise TaskNotFoundError(
-            f"{error.filename or place}, line {error.lineno}: syntax error: {error.msg}\n    {(error.text or '').strip()}"
+            f"{error.filename or place}, line {error.lineno}: syntax error: {error.msg}\n"
+            f"    {(error.text or '').strip()}"
         ) from error
     except Exception as error:
         raise TaskNotFoundError(f"importing {place} raised {type(error).__name__}: {error}") from error
@@ -99,7 +104,9 @@ def _attribute(module: ModuleType, place: str, attribute: str) -> Any:
 
         tasks = sorted(k for k, v in vars(module).items() if isinstance(v, Task))
         functions = sorted(
-            k for k, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__
+            k
+            for k, v in vars(module).items()
+            if callable(v) and getattr(v, "__module__", "") == module.__name__
         )
         there = tasks or functions
         raise TaskNotFoundError(

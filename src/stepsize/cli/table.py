@@ -43,14 +43,27 @@ def rows(advice: Advice, task: Task) -> list[tuple[str, str]]:
     lines.append(("horizon", f"{advice.steps:,} updates{epochs}"))
     if advice.expected_loss is not None and advice.rehearsals:
         length = advice.rehearsals[-1].steps
-        lines.append(("held-out loss", f"{advice.start_loss:.4g} at the start, {advice.expected_loss:.4g} after {length:,} updates"))
-    lines += [(f"at {price.factor:g} times the rate", _price(price)) for price in advice.prices if advice.lr is not None]
+        lines.append(
+            (
+                "held-out loss",
+                f"{advice.start_loss:.4g} at the start, {advice.expected_loss:.4g} after {length:,} updates",
+            )
+        )
+    lines += [
+        (f"at {price.factor:g} times the rate", _price(price))
+        for price in advice.prices
+        if advice.lr is not None
+    ]
     cost = advice.cost
-    lines.append(("cost", f"{cost.seconds:.1f} s, {cost.updates:,} updates, those of {cost.runs:.2g} full runs"))
+    lines.append(
+        ("cost", f"{cost.seconds:.1f} s, {cost.updates:,} updates, those of {cost.runs:.2g} full runs")
+    )
     return lines
 
 
 def _price(price: Price) -> str:
     if price.loss is None or price.regret is None:
         return "diverged or not tried"
+    if price.regret >= 1:
+        return f"worse than not training (loss {price.loss:.4g})"
     return f"{price.regret:.1%} of the progress is lost (loss {price.loss:.4g})"

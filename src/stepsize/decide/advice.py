@@ -31,7 +31,7 @@ class Price(msgspec.Struct, frozen=True):
     regret: float | None
 
 
-class Advice(Result):
+class Advice(Result, frozen=True, kw_only=True, eq=False):
     """Which learning rate to use, or why none can be named.
 
     `lr` is the schedule's peak rate; `[lr_low, lr_high]` are the rates that should lose at most 1% of
@@ -70,14 +70,17 @@ class Advice(Result):
         return Schedule.parse(self.schedule_text)
 
     def __str__(self) -> str:
-        head = f"{self.task}, batch {self.batch_size:,}, {self.steps:,} updates, schedule {self.schedule_text}"
+        head = (
+            f"{self.task}, batch {self.batch_size:,}, {self.steps:,} updates, schedule {self.schedule_text}"
+        )
         if self.lr is None:
             answer = f"no learning rate: {self.status}"
         else:
-            answer = f"learning rate {self.lr:.3g}  (between {self.lr_low:.3g} and {self.lr_high:.3g} at most 1% is lost)"
+            answer = f"learning rate {self.lr:.3g}  ({self.lr_low:.3g} to {self.lr_high:.3g} lose at most 1%)"
             if self.status != "ok":
                 answer += f"  [{self.status}]"
+        cost = self.cost
         price = (
-            f"cost {self.cost.updates:,} updates, {self.cost.seconds:.1f} s, the updates of {self.cost.runs:.2g} full runs"
+            f"cost {cost.updates:,} updates, {cost.seconds:.1f} s, the updates of {cost.runs:.2g} full runs"
         )
         return "\n".join([head, answer, self.why, *(f"warning: {w}" for w in self.warnings), price])

@@ -14,7 +14,7 @@ from stepsize.schedules import Schedule
 from stepsize.task import Task
 
 LR_MIN, LR_MAX = 1e-7, 1e3
-"""Where rates are looked for unless told otherwise: below the smallest and above the largest in common use."""
+"""Where rates are looked for unless told otherwise: beyond the smallest and largest in common use."""
 
 
 def find_lr(
@@ -54,7 +54,9 @@ def find_lr(
         TypeError: `task` is not a Task.
     """
     if not isinstance(task, Task):
-        raise TypeError(f"task must be a stepsize.Task, but is a {type(task).__name__}: make one with ss.Task(…)")
+        raise TypeError(
+            f"task must be a stepsize.Task, but is a {type(task).__name__}: make one with ss.Task(…)"
+        )
     integer("seeds", seeds, at_least=1)
     positive_rate("lr_min", lr_min)
     positive_rate("lr_max", lr_max)
@@ -81,7 +83,9 @@ def _search(task: Task, search: Search) -> Verdict:
         return known_so_far(search.rehearsals)
 
 
-def _advice(task: Task, schedule: Schedule, search: Search, verdict: Verdict, seeds: tuple[int, ...]) -> Advice:
+def _advice(
+    task: Task, schedule: Schedule, search: Search, verdict: Verdict, seeds: tuple[int, ...]
+) -> Advice:
     warnings = list(verdict.warnings)
     if task.loss_kind != "validation":
         warnings.append(f"no validation data was given: rates were judged on a {task.loss_kind}")

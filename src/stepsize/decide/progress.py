@@ -65,7 +65,7 @@ class Bar:
 
 @contextmanager
 def reporting(progress: bool | Reporter | None) -> Iterator[Reporter]:
-    """A reporter for `progress`: the one given, a bar if True or None and stderr is a terminal, else silence."""
+    """A reporter for `progress`: the one given, a bar if True (None: if stderr is a terminal), or silence."""
     if progress is None:
         progress = sys.stderr.isatty()
     if not isinstance(progress, bool):

@@ -21,7 +21,7 @@ MIN_UPDATES_PER_CHECK = 20
 """Updates that lie between two such times at least, since an evaluation may cost as much."""
 
 
-class Rehearsal(Result):
+class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
     """Shortened real runs of R rates with S seeds each, judged on F folds of the held-out data.
 
     `steps` updates stand for the real run's `horizon`; `lrs` (R,) rising; `updates` (E,) done when the

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from stepsize.decide.progress import Reporter
 from stepsize.decide.rehearsal import Rehearsal, Shape, merged, rehearse
-from stepsize.estimate import Suggestion
 from stepsize.measure.curve import Curve
 from stepsize.measure.range_test import spaced_plan
 from stepsize.measure.rising import measure_curve
@@ -69,8 +69,9 @@ class Search:
     @property
     def cost(self) -> Cost:
         total = Cost(updates=0, samples=0, seconds=0.0, runs=0.0)
-        parts = [*([self.bracket] if self.bracket else []), *self.rehearsals]
-        return sum((part.cost for part in parts), total)
+        if self.bracket is not None:
+            total = total + self.bracket.cost
+        return sum((rehearsal.cost for rehearsal in self.rehearsals), total)
 
     def run(self) -> None:
         """Bracket, weed, decide."""
@@ -80,7 +81,9 @@ class Search:
         for number, (length, seeds) in enumerate(zip(steps[:-1], (1, 2), strict=True)):
             if length == steps[-1]:
                 continue  # a short run is rehearsed once, at full length
-            round_ = self._round(grid, length, self._seeds[:seeds], COARSE_FACTOR, f"weeding, {length:,} updates")
+            round_ = self._round(
+                grid, length, self._seeds[:seeds], COARSE_FACTOR, f"weeding, {length:,} updates"
+            )
             if round_.best is None or not np.isfinite(round_.start_loss):
                 return
             grid = _kept(round_, KEEP_SHARE[number], KEEP_BELOW[number], KEEP_ABOVE[number])
@@ -106,7 +109,10 @@ class Search:
         rounds = (grid, 6 * min(2, len(self._seeds)), 6 * len(self._seeds))
         steps = self._task.steps
         return BRACKET_STEPS + round(
-            sum(n * min(steps, max(steps // part, least)) for n, (part, least) in zip(rounds, ROUNDS, strict=True))
+            sum(
+                n * min(steps, max(steps // part, least))
+                for n, (part, least) in zip(rounds, ROUNDS, strict=True)
+            )
         )
 
     def _first_grid(self) -> np.ndarray:
@@ -138,7 +144,12 @@ class Search:
     def _add(self, result: Rehearsal, lrs: np.ndarray, phase: str) -> Rehearsal:
         self._reporter.phase(phase)
         more = rehearse(
-            self._task, self._shape, lrs, seeds=result.seeds, steps=result.steps, progress=self._reporter.advance
+            self._task,
+            self._shape,
+            lrs,
+            seeds=result.seeds,
+            steps=result.steps,
+            progress=self._reporter.advance,
         )
         self.rehearsals[-1] = merged(result, more)
         return self.rehearsals[-1]
@@ -148,10 +159,10 @@ class Search:
             return np.array([])
         if result.best is None or result.best == 0:
             below = result.lrs[0] / factor ** np.arange(1, 4)
-            return below[below >= self.lr_min * (1 - 1e-9)]
+            return np.asarray(below[below >= self.lr_min * (1 - 1e-9)])
         if result.best == len(result.lrs) - 1:
             above = result.lrs[-1] * factor ** np.arange(1, 3)
-            return above[above <= self.lr_max * (1 + 1e-9)]
+            return np.asarray(above[above <= self.lr_max * (1 + 1e-9)])
         return np.array([])
 
 
@@ -185,17 +196,17 @@ def _kept(result: Rehearsal, share: float, below: float, above: float) -> np.nda
     enough = mean <= result.start_loss - share * progress if progress > 0 else np.isfinite(mean)
     keep = near & enough
     keep[max(0, best - 1) : best + 2] = True
-    return lrs[keep]
+    return np.asarray(lrs[keep])
 
 
 def _refined(grid: np.ndarray, factor: float) -> np.ndarray:
     """The grid with points put in evenly until neighbours are no further apart than the factor."""
-    pieces = [_spaced(a, b, factor)[:-1] for a, b in zip(grid, grid[1:], strict=False)]
+    pieces = [_spaced(a, b, factor)[:-1] for a, b in pairwise(grid)]
     return np.concatenate([*pieces, grid[-1:]])
 
 
 def _below_cliff(result: Rehearsal) -> float | None:
-    """A rate half-way up to a cliff that stands right above the best rate; None if there is none, or it is near."""
+    """A rate half-way up to a cliff right above the best rate; None if there is none, or it is near."""
     best = result.best
     if best is None or best + 1 >= len(result.lrs):
         return None

@@ -25,7 +25,7 @@ FEW_HELD_OUT, FEW_TRAINED = 64, 128
 """Fewer samples than this, and a lack of evidence is laid to the amount of data."""
 
 FLAT = 1e-6
-"""Relative change of the held-out loss below which the rate is said to change nothing: rounding of float32."""
+"""Relative change of the held-out loss below which the rate is said to change nothing: float32's rounding."""
 
 INTERRUPTED_FACTOR = 1.5
 """An interval from unfinished rounds is widened by this factor on both sides."""
@@ -62,11 +62,12 @@ def judge(rehearsals: list[Rehearsal], *, trained: int | None, held_out: int | N
             "Pass a smaller lr_min, clip gradients, or add a warm-up.",
         )
     finite = last.losses[np.isfinite(last.losses)]
-    if np.abs(finite - start).max() <= FLAT * max(abs(start), np.finfo(np.float32).tiny):
+    if np.abs(finite - start).max() <= FLAT * max(abs(start), float(np.finfo(np.float32).tiny)):
         return Verdict(
             "flat",
             f"The held-out loss stays at {start:.4g} whatever the rate, from {last.lrs[0]:.3g} to "
-            f"{last.lrs[-1]:.3g}. Check that the loss depends on the trained parameters and that gradients are not zero.",
+            f"{last.lrs[-1]:.3g}. Check that the loss depends on the trained parameters and that gradients are "
+            "not zero.",
         )
     if not learns(last):
         return _nothing_learned(last, trained, held_out)
@@ -93,14 +94,14 @@ def learns(rehearsal: Rehearsal) -> bool:
 def _nothing_learned(last: Rehearsal, trained: int | None, held_out: int | None) -> Verdict:
     best = float(last.mean.min())
     what = (
-        f"The best of {len(last.lrs)} rates moves the held-out loss from {last.start_loss:.4g} to {best:.4g} in "
-        f"{last.steps:,} updates, no more than the chance of which samples are held out."
+        f"The best of {len(last.lrs)} rates moves the held-out loss from {last.start_loss:.4g} to "
+        f"{best:.4g} in {last.steps:,} updates, no more than the chance of which samples are held out."
     )
     if (held_out is not None and held_out < FEW_HELD_OUT) or (trained is not None and trained < FEW_TRAINED):
         return Verdict(
             "too_little_data",
-            f"{what} With {trained} training and {held_out} held-out samples a rate cannot be told from luck: "
-            "pass more data, above all a larger val.",
+            f"{what} With {trained} training and {held_out} held-out samples a rate cannot be told from "
+            "luck: pass more data, above all a larger val.",
         )
     return Verdict(
         "noise_dominated",
@@ -117,22 +118,27 @@ def _answer(rehearsals: list[Rehearsal]) -> Verdict:
         edge, argument = ("largest", "lr_max") if at_top else ("smallest", "lr_min")
         return Verdict(
             "not_bracketed",
-            f"The {edge} rate tried, {last.lrs[best or 0]:.3g}, is still the best, so the best may lie beyond it: "
-            f"pass a {'larger' if at_top else 'smaller'} {argument}.",
+            f"The {edge} rate tried, {last.lrs[best or 0]:.3g}, is still the best, so the best may lie beyond "
+            f"it: pass a {'larger' if at_top else 'smaller'} {argument}.",
         )
     level = basin(last.lrs, last.losses, last.start_loss, share=CENTRE_SHARE)
-    lr = float(np.sqrt(level.low * level.high))
+    lr = three_digits(float(np.sqrt(level.low * level.high)))
     expected = loss_at(last.lrs, last.mean, lr)
     return Verdict(
         "ok",
         _reasons(rehearsals, found, lr),
         lr=lr,
-        low=found.low,
-        high=found.high,
+        low=three_digits(found.low),
+        high=three_digits(found.high),
         expected_loss=float(expected) if np.isfinite(expected) else found.best_loss,
         prices=_prices(last, found, lr),
         warnings=_warnings(rehearsals, found, lr),
     )
+
+
+def three_digits(lr: float) -> float:
+    """A rate as one would write it down; it is not known any better than that."""
+    return float(f"{lr:.3g}")
 
 
 def known_so_far(rehearsals: list[Rehearsal]) -> Verdict:
@@ -146,11 +152,11 @@ def known_so_far(rehearsals: list[Rehearsal]) -> Verdict:
     widen = max(INTERRUPTED_FACTOR, neighbour)
     return Verdict(
         "interrupted",
-        f"Interrupted after rehearsals of {last.steps:,} of {last.horizon:,} updates; {found.lr:.3g} was best until "
-        "then, and the interval is widened accordingly.",
-        lr=found.lr,
-        low=found.low / widen,
-        high=found.high * widen,
+        f"Interrupted after rehearsals of {last.steps:,} of {last.horizon:,} updates; {found.lr:.3g} was best "
+        "until then, and the interval is widened accordingly.",
+        lr=three_digits(found.lr),
+        low=three_digits(found.low / widen),
+        high=three_digits(found.high * widen),
         expected_loss=found.best_loss,
         prices=_prices(last, found, found.lr),
     )
@@ -175,10 +181,13 @@ def _prices(last: Rehearsal, found: Basin, lr: float) -> tuple[Price, ...]:
 def _reasons(rehearsals: list[Rehearsal], found: Basin, lr: float) -> str:
     last = rehearsals[-1]
     seeds = "1 seed" if len(last.seeds) == 1 else f"{len(last.seeds)} seeds"
-    length = "the full horizon" if last.steps == last.horizon else f"{last.steps:,} of {last.horizon:,} updates"
+    length = (
+        "the full horizon" if last.steps == last.horizon else f"{last.steps:,} of {last.horizon:,} updates"
+    )
     best = last.lrs[last.best or 0]
     sentences = [
-        f"{best:.3g} ended with the lowest held-out loss of {len(last.lrs)} rates rehearsed over {length} with {seeds}.",
+        f"{best:.3g} ended with the lowest held-out loss of {len(last.lrs)} rates, rehearsed over {length} "
+        f"with {seeds}.",
         f"{lr:.3g} is the middle of those that came within {CENTRE_SHARE:.1%} of it.",
     ]
     if found.cliff is not None:
@@ -216,5 +225,7 @@ def _warnings(rehearsals: list[Rehearsal], found: Basin, lr: float) -> tuple[str
             )
     worst = mean_over_seeds(last.losses)
     if found.cliff is not None and found.cliff / lr < 1.3 and np.isfinite(worst).any():
-        warnings.append(f"training diverges from {found.cliff:.3g} on, close above the answer: do not round up")
+        warnings.append(
+            f"training diverges from {found.cliff:.3g} on, close above the answer: do not round up"
+        )
     return tuple(warnings)

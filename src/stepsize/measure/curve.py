@@ -12,7 +12,7 @@ from stepsize.estimate import Suggestion, mean_over_seeds
 from stepsize.training.history import Cost
 
 
-class Curve(Result):
+class Curve(Result, frozen=True, kw_only=True, eq=False):
     """Loss against learning rate, S seeds at n rates, rising.
 
     `lrs` (n,); `losses` (S, n), NaN after a seed diverged; `smoothed` (n,), the debiased moving
@@ -36,7 +36,8 @@ class Curve(Result):
 
     def table(self) -> list[dict[str, float]]:
         """One row per rate: `log10_lr`, `lr`, `loss` (the mean over seeds, infinite after a divergence) and
-        `smoothed`, as the textbook's table 12-4 pairs log10 rates with rates."""
+        `smoothed`, as the textbook's table 12-4 pairs log10 rates with rates.
+        """
         columns = zip(self.lrs, mean_over_seeds(self.losses), self.smoothed, strict=True)
         return [
             {"log10_lr": math.log10(lr), "lr": float(lr), "loss": float(loss), "smoothed": float(smoothed)}
@@ -46,8 +47,8 @@ class Curve(Result):
     def __str__(self) -> str:
         seeds = "1 seed" if len(self.losses) == 1 else f"{len(self.losses)} seeds"
         lines = [
-            f"Range test of {self.task}: {len(self.lrs)} rates from {self.lrs[0]:.3g} to {self.lrs[-1]:.3g}, {seeds}, "
-            f"{self.cost.updates:,} updates in {self.cost.seconds:.1f} s"
+            f"Range test of {self.task}: {len(self.lrs)} rates from {self.lrs[0]:.3g} to {self.lrs[-1]:.3g},",
+            f"  {seeds}, {self.cost.updates:,} updates in {self.cost.seconds:.1f} s",
         ]
         for name, suggestion in self.suggestions.items():
             answer = suggestion.status if suggestion.lr is None else f"{suggestion.lr:.3g}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, overload
 
 import numpy as np
@@ -19,7 +20,7 @@ from stepsize.training.engine import Progress
 
 @dataclass(frozen=True)
 class Stage:
-    """A row of a staged design: rates `start`, `start + step`, … up to and with `stop`, each for `iters` updates.
+    """A row of a staged design: rates `start`, `start + step`, … `stop`, each for `iters` updates.
 
     >>> Stage(0.1, 0.4, 0.1, iters=10).rates().tolist()
     [0.1, 0.2, 0.3, 0.4]
@@ -34,7 +35,9 @@ class Stage:
         for name in ("start", "stop", "step"):
             positive_rate(f"Stage.{name}", getattr(self, name))
         if self.start > self.stop:
-            raise ValueError(f"Stage.start <= Stage.stop must hold, but got start={self.start}, stop={self.stop}")
+            raise ValueError(
+                f"Stage.start <= Stage.stop must hold, but got start={self.start}, stop={self.stop}"
+            )
         integer("Stage.iters", self.iters, at_least=1)
 
     def rates(self) -> np.ndarray:
@@ -115,7 +118,9 @@ def range_test(
             stages that do not rise.
     """
     if not isinstance(task, Task):
-        raise TypeError(f"task must be a stepsize.Task, but is a {type(task).__name__}: make one with ss.Task(…)")
+        raise TypeError(
+            f"task must be a stepsize.Task, but is a {type(task).__name__}: make one with ss.Task(…)"
+        )
     if loss not in ("train", "val"):
         raise ValueError(f"loss must be 'train' or 'val', but is {loss!r}")
     chosen = tuple(task.seed + i for i in range(integer("seeds", seeds, at_least=1)))
@@ -133,7 +138,9 @@ def spaced_plan(lr_min: float, lr_max: float, steps: int, mode: Literal["exp", "
         raise ValueError(f"lr_min < lr_max must hold, but got lr_min={lr_min}, lr_max={lr_max}")
     count = integer("steps", steps, at_least=2)
     if mode not in ("exp", "linear"):
-        raise ValueError(f"mode must be 'exp' or 'linear', but is {mode!r}; for a staged design pass stages=[…]")
+        raise ValueError(
+            f"mode must be 'exp' or 'linear', but is {mode!r}; for a staged design pass stages=[…]"
+        )
     lrs = np.geomspace(lr_min, lr_max, count) if mode == "exp" else np.linspace(lr_min, lr_max, count)
     return RatePlan(lrs, (1,) * count, mode)
 
@@ -144,8 +151,10 @@ def staged_plan(stages: Sequence[Stage]) -> RatePlan:
         raise ValueError("stages must not be empty: pass stages=[Stage(1e-4, 9e-4, 1e-4, iters=10), …]")
     for stage in stages:
         if not isinstance(stage, Stage):
-            raise TypeError(f"stages must hold Stage(start, stop, step, iters), but holds a {type(stage).__name__}")
-    for before, after in zip(stages, stages[1:], strict=False):
+            raise TypeError(
+                f"stages must hold Stage(start, stop, step, iters), but holds a {type(stage).__name__}"
+            )
+    for before, after in pairwise(stages):
         if not before.stop < after.start:
             raise ValueError(f"stages must rise, but {after} starts at or below the end of {before}")
     lrs = np.concatenate([stage.rates() for stage in stages])

@@ -45,11 +45,10 @@ def measure_curve(
     ends = np.cumsum(plan.iters)
     members = [Member(lr=1.0, seed=seed) for seed in seeds]
     evaluate_at = [0, *ends.tolist()] if loss == "val" else []
-    history = train(task, members, np.tile(rates, (len(members), 1)), evaluate_at=evaluate_at, progress=progress)
-    if loss == "val":
-        losses = history.val_loss[:, 1:]
-    else:
-        losses = _mean_per_rate(history.train_loss, plan.iters)
+    history = train(
+        task, members, np.tile(rates, (len(members), 1)), evaluate_at=evaluate_at, progress=progress
+    )
+    losses = history.val_loss[:, 1:] if loss == "val" else _mean_per_rate(history.train_loss, plan.iters)
     diverged_at = [
         rates[done - 1] if status == "diverged" else np.nan
         for done, status in zip(history.updates_done, history.status, strict=True)
@@ -76,4 +75,4 @@ def _mean_per_rate(losses: np.ndarray, iters: tuple[int, ...]) -> np.ndarray:
     starts = np.concatenate([[0], np.cumsum(iters)[:-1]])
     with np.errstate(invalid="ignore", over="ignore"):
         sums: np.ndarray = np.add.reduceat(losses, starts, axis=1)
-    return sums / np.array(iters)
+    return np.asarray(sums / np.array(iters))

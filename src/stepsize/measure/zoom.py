@@ -1,4 +1,4 @@
-"""The textbook's three rounds (chapter 12.3.2): coarse stages, a bracket around the turn, restarted trials."""
+"""The textbook's three rounds (chapter 12.3.2): coarse stages, the bracket of the turn, restarted trials."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EXTENSIONS = 4
 """How often a round goes on above or below the rates that it was given before it gives up."""
 
 
-class Trials(Result):
+class Trials(Result, frozen=True, kw_only=True, eq=False):
     """Round 3: separate runs of `steps` updates from the start at each rate; `losses` (S, R), held out."""
 
     lrs: np.ndarray
@@ -43,7 +43,7 @@ class Trials(Result):
     steps: int
 
 
-class Zoom(Result):
+class Zoom(Result, frozen=True, kw_only=True, eq=False):
     """What the three rounds found.
 
     `lr` is half-way from the best trial rate down to the next lower one, since the loss lags behind the rate
@@ -86,13 +86,19 @@ class _Rounds:
         at = int(np.argmin(mean))
         if not np.isfinite(mean[at]):
             return self._answer(
-                "diverges_everywhere", None, "every restarted trial diverged: try smaller rates", coarse, bracket, trials
+                "diverges_everywhere",
+                None,
+                "every restarted trial diverged: try smaller rates",
+                coarse,
+                bracket,
+                trials,
             )
         best = float(trials.lrs[at])
         lr = best * (1 + 1 / CANDIDATE_FACTOR) / 2
         why = (
-            f"round 1 turned at {turn:.3g}, round 2 at {centre:.3g}; of the restarted trials {best:.3g} ended lowest "
-            f"({mean[at]:.4g}); half-way down to the next lower trial rate, since the loss lags behind a rising rate"
+            f"round 1 turned at {turn:.3g}, round 2 at {centre:.3g}; of the restarted trials {best:.3g} ended "
+            f"lowest ({mean[at]:.4g}); half-way down to the next lower trial rate, since the loss lags behind "
+            "a rising rate"
         )
         return self._answer("ok", lr, why, coarse, bracket, trials)
 
@@ -120,8 +126,8 @@ class _Rounds:
         columns: dict[int, np.ndarray] = {}
         for _ in range(EXTENSIONS + 1):
             new = [e for e in exponents if e not in columns]
-            for e, column in zip(new, self._train_at([centre * CANDIDATE_FACTOR**e for e in new], steps), strict=True):
-                columns[e] = column
+            trained = self._train_at([centre * CANDIDATE_FACTOR**e for e in new], steps)
+            columns.update(zip(new, trained, strict=True))
             exponents.sort()
             mean = mean_over_seeds(np.stack([columns[e] for e in exponents], axis=1))
             at = int(np.argmin(mean)) if np.isfinite(mean).any() else 0

@@ -1,0 +1,194 @@
+"""`stepsize tune` and `stepsize find`, as a user runs them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import stepsize as ss
+from stepsize.cli import main
+
+TASK_FILE = """
+import os
+import signal
+from tests.tasks import digits_task
+
+task = digits_task(steps=40)
+
+def make_task():
+    return digits_task(steps=40)
+
+def constant():
+    return digits_task(steps=40, loss=lambda model, batch: 0 * next(model.parameters()).sum() + 1.0)
+
+def fails():
+    raise KeyError("no such column")
+
+def interrupted():
+    plain, calls = digits_task().loss, 0
+
+    def loss(model, batch):
+        nonlocal calls
+        calls += 1
+        if calls == 60:
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(model, batch)
+
+    return digits_task(loss=loss)
+
+number = 3
+"""
+
+RUN = "import sys; from stepsize.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    path = tmp_path / "my_project.py"
+    path.write_text(TASK_FILE)
+    return path
+
+
+def test_find_prints_the_answer_and_exits_with_zero(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["find", f"{project}:task", "--seeds", "1"]) == 0
+    printed = capsys.readouterr()
+    assert "learning rate" in printed.out
+    assert "loses at most 1%" in printed.out
+    assert "cost" in printed.out
+    assert "\x1b" not in printed.out
+    assert printed.err == ""
+
+
+def test_quiet_prints_the_rate_alone(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tune", f"{project}:make_task", "--seeds", "1", "--quiet"]) == 0
+    assert float(capsys.readouterr().out) > 0
+
+
+def test_no_answer_exits_with_one(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["find", f"{project}:constant", "--seeds", "1"]) == 1
+    assert "flat" in capsys.readouterr().out
+
+
+def test_outputs_are_written(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    json, page, picture = tmp_path / "a.json", tmp_path / "a.html", tmp_path / "a.png"
+    command = [
+        "find",
+        f"{project}:task",
+        "--seeds",
+        "1",
+        "--json",
+        str(json),
+        "--report",
+        str(page),
+        "--plot",
+        str(picture),
+    ]
+    assert main(command) == 0
+    advice = ss.Advice.load(json)
+    assert advice.lr is not None
+    assert f"{advice.lr:.3g}" in capsys.readouterr().out
+    assert page.read_text().startswith("<!doctype html>")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_json_on_standard_output_is_nothing_but_json(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["find", f"{project}:task", "--seeds", "1", "--json", "-"]) == 0
+    assert ss.Advice.from_json(capsys.readouterr().out).status == "ok"
+
+
+def test_overrides_reach_the_task(project: Path, tmp_path: Path) -> None:
+    json = tmp_path / "a.json"
+    options = [
+        "--batch-size",
+        "100",
+        "--epochs",
+        "2",
+        "--schedule",
+        "cosine",
+        "--lr-min",
+        "1e-3",
+        "--lr-max",
+        "8",
+    ]
+    assert main(["find", f"{project}:task", "--seeds", "1", "--json", str(json), *options]) == 0
+    advice = ss.Advice.load(json)
+    assert (advice.batch_size, advice.steps) == (100, 30)
+    assert advice.schedule_text.startswith("cosine")
+    assert min(r.lrs.min() for r in advice.rehearsals) >= 1e-3 * 0.999
+    assert max(r.lrs.max() for r in advice.rehearsals) <= 8.001
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["tune", "mnits"], "'mnits' is not an embedded task (mnist, mnist-cnn); did you mean 'mnist'?"),
+        (["tune", "absent.py:task"], "there is no file absent.py"),
+        (["tune", "FILE"], "names a file but no object in it"),
+        (["tune", "FILE:absent"], "has no object 'absent'; it has task"),
+        (["tune", "FILE:number"], "must be a stepsize.Task or a function that returns one, but is a int"),
+        (["tune", "FILE:fails"], "fails() in"),
+        (["tune", "no_such_package:task"], "importing no_such_package raised ModuleNotFoundError"),
+        (
+            ["tune", "FILE:task", "--batch-size", "many"],
+            "--batch-size must be a whole number above 0 or 'full'",
+        ),
+        (["tune", "FILE:task", "--batch-size", "5000"], "batch_size must not exceed the training samples"),
+        (["tune", "FILE:task", "--epochs", "1", "--steps", "5"], "--epochs and --steps exclude each other"),
+        (["tune", "FILE:task", "--lr-min", "1", "--lr-max", "0.1"], "lr_min < lr_max must hold"),
+        (["tune", "FILE:task", "--seeds", "0"], "seeds must be a whole number >= 1"),
+        (["tune", "FILE:task", "--schedule", "cosin"], "cosine"),
+        (["tune", "FILE:task", "--report", "/no/such/folder/page.html"], "/no/such/folder"),
+        (["tune", "FILE:task", "--plot", "picture.bmp"], "--plot must end in .png, .svg or .pdf"),
+        (["tune", "FILE:task", "--bogus"], "--bogus"),
+        (["tune"], "TASK"),
+    ],
+)
+def test_wrong_use_is_one_clear_error(
+    command: list[str], message: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([part.replace("FILE", str(project)) for part in command]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert "Traceback" not in printed.err
+
+
+def test_a_syntax_error_is_shown_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "broken_project.py"
+    path.write_text("import stepsize as ss\ntask = ss.Task(\n    oops oops\n)\n")
+    assert main(["tune", f"{path}:task"]) == 2
+    error = capsys.readouterr().err
+    assert "line 3" in error
+    assert "oops oops" in error
+    assert "Traceback" not in error
+
+
+def test_debug_lets_the_error_through(project: Path) -> None:
+    with pytest.raises(ValueError, match="has no object"):
+        main(["tune", f"{project}:absent", "--debug"])
+
+
+def test_ctrl_c_prints_what_is_known(project: Path) -> None:
+    """A real SIGINT in the middle of a search: no traceback, an answer that calls itself interrupted."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, "find", f"{project}:interrupted"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "interrupted" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_help_and_version_import_no_torch() -> None:
+    for option in ("--help", "--version"):
+        code = f"import sys; from stepsize.cli import main; main(['{option}']); print('torch' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.rstrip().endswith("False")
