@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import stepsize as ss
+from stepsize.data import Tensors
 from stepsize.datasets import mnist
 
 
@@ -62,7 +63,7 @@ def plain_run(task: ss.Task, lr: float, seed: int) -> float:
         optimizer.step()
     model.eval()
     with torch.no_grad():
-        return float(task.loss(model, task.val.all()))
+        return float(task.loss(model, _held_out(task)))
 
 
 def dense_grid(task: ss.Task, lrs: np.ndarray, seeds: tuple[int, ...]) -> Callable[[float], float]:
@@ -80,4 +81,9 @@ def dense_grid(task: ss.Task, lrs: np.ndarray, seeds: tuple[int, ...]) -> Callab
 
 def _start(task: ss.Task, seed: int) -> float:
     with torch.no_grad():
-        return float(task.loss(task.make_model(seed).eval(), task.val.all()))
+        return float(task.loss(task.make_model(seed).eval(), _held_out(task)))
+
+
+def _held_out(task: ss.Task) -> Any:
+    assert isinstance(task.val, Tensors)
+    return task.val.tree

@@ -17,7 +17,9 @@ from tests.tasks import digits_task, net
 
 def test_textbook_stages_are_table_12_3() -> None:
     plan = staged_plan(TEXTBOOK_STAGES)
-    expected = [k * 10.0**e for e in (-4, -3, -2, -1) for k in range(1, 10)] + [1 + k / 100 for k in range(11)]
+    expected = [k * 10.0**e for e in (-4, -3, -2, -1) for k in range(1, 10)] + [
+        1 + k / 100 for k in range(11)
+    ]
     assert plan.lrs.tolist() == pytest.approx(expected, rel=1e-12)
     assert plan.iters == (10,) * 47
     assert plan.updates == 470

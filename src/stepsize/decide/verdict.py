@@ -66,8 +66,8 @@ def judge(rehearsals: list[Rehearsal], *, trained: int | None, held_out: int | N
         return Verdict(
             "flat",
             f"The held-out loss stays at {start:.4g} whatever the rate, from {last.lrs[0]:.3g} to "
-            f"{last.lrs[-1]:.3g}. Check that the loss depends on the trained parameters and that gradients are "
-            "not zero.",
+            f"{last.lrs[-1]:.3g}. Check that the loss depends on the trained parameters and that gradients "
+            "are not zero.",
         )
     if not learns(last):
         return _nothing_learned(last, trained, held_out)
@@ -118,8 +118,8 @@ def _answer(rehearsals: list[Rehearsal]) -> Verdict:
         edge, argument = ("largest", "lr_max") if at_top else ("smallest", "lr_min")
         return Verdict(
             "not_bracketed",
-            f"The {edge} rate tried, {last.lrs[best or 0]:.3g}, is still the best, so the best may lie beyond "
-            f"it: pass a {'larger' if at_top else 'smaller'} {argument}.",
+            f"The {edge} rate tried, {last.lrs[best or 0]:.3g}, is still the best, so the best may lie "
+            f"beyond it: pass a {'larger' if at_top else 'smaller'} {argument}.",
         )
     level = basin(last.lrs, last.losses, last.start_loss, share=CENTRE_SHARE)
     lr = three_digits(float(np.sqrt(level.low * level.high)))
@@ -152,8 +152,8 @@ def known_so_far(rehearsals: list[Rehearsal]) -> Verdict:
     widen = max(INTERRUPTED_FACTOR, neighbour)
     return Verdict(
         "interrupted",
-        f"Interrupted after rehearsals of {last.steps:,} of {last.horizon:,} updates; {found.lr:.3g} was best "
-        "until then, and the interval is widened accordingly.",
+        f"Interrupted after rehearsals of {last.steps:,} of {last.horizon:,} updates; {found.lr:.3g} was "
+        "best until then, and the interval is widened accordingly.",
         lr=three_digits(found.lr),
         low=three_digits(found.low / widen),
         high=three_digits(found.high * widen),
@@ -186,8 +186,7 @@ def _reasons(rehearsals: list[Rehearsal], found: Basin, lr: float) -> str:
     )
     best = last.lrs[last.best or 0]
     sentences = [
-        f"{best:.3g} ended with the lowest held-out loss of {len(last.lrs)} rates, rehearsed over {length} "
-        f"with {seeds}.",
+        f"{best:.3g} ended lowest of {len(last.lrs)} rates, rehearsed over {length} with {seeds}.",
         f"{lr:.3g} is the middle of those that came within {CENTRE_SHARE:.1%} of it.",
     ]
     if found.cliff is not None:

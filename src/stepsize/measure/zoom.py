@@ -96,9 +96,9 @@ class _Rounds:
         best = float(trials.lrs[at])
         lr = best * (1 + 1 / CANDIDATE_FACTOR) / 2
         why = (
-            f"round 1 turned at {turn:.3g}, round 2 at {centre:.3g}; of the restarted trials {best:.3g} ended "
-            f"lowest ({mean[at]:.4g}); half-way down to the next lower trial rate, since the loss lags behind "
-            "a rising rate"
+            f"round 1 turned at {turn:.3g}, round 2 at {centre:.3g}; of the restarted trials {best:.3g} "
+            f"ended lowest ({mean[at]:.4g}); half-way down to the next lower trial rate, since the loss "
+            "lags behind a rising rate"
         )
         return self._answer("ok", lr, why, coarse, bracket, trials)
 
