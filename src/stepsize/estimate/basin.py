@@ -74,9 +74,10 @@ def loss_at(lrs: ArrayLike, losses: ArrayLike, at: ArrayLike) -> Floats:
     for start, end in _stretches(np.isfinite(values)):
         here = (wanted >= rates[start]) & (wanted <= rates[end - 1])
         if end - start > 1:
-            result[here] = PchipInterpolator(np.log(rates[start:end]), values[start:end])(
-                np.log(wanted[here])
-            )
+            # slopes are averaged through their reciprocals, which overflow to the right limit for tiny ones
+            with np.errstate(over="ignore"):
+                line = PchipInterpolator(np.log(rates[start:end]), values[start:end])
+            result[here] = line(np.log(wanted[here]))
         else:
             result[here] = values[start]
     return result

@@ -96,7 +96,10 @@ def _fastai(
     form = read_shape(values).form
     if form != "turns":
         return _none(rule, form, rates)
-    reading = read(*_as_fastai_sees_it(rates, values))
+    seen, smoothed = _as_fastai_sees_it(rates, values)
+    if smoothed.size > 1 and np.ptp(smoothed) <= 1e-9 * np.abs(smoothed).max():  # rounding, not a change
+        return _none(rule, "flat", rates)
+    reading = read(seen, smoothed)
     if isinstance(reading, str):
         return _none(rule, reading, rates)
     lr, why = reading
