@@ -6,10 +6,13 @@ import inspect
 import sys
 from pathlib import Path
 
+import matplotlib as mpl
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
 from stepsize.schedules import SHAPES, Schedule  # noqa: E402
+from stepsize.schedules.plot import save, textbook_figure  # noqa: E402
 from tests.schedules import conformance  # noqa: E402
 
 
@@ -69,6 +72,8 @@ def shapes_page() -> str:
 
 
 if __name__ == "__main__":
+    with mpl.rc_context({"svg.hashsalt": "stepsize"}):  # the same file every time
+        save(textbook_figure(), HERE / "figure-12-11.svg", metadata={"Date": None})
     for name, text in pages().items():
         (HERE / name).write_text(text, encoding="utf-8")
         print(f"wrote docs/schedules/{name}")

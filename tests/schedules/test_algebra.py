@@ -41,6 +41,12 @@ def test_a_product_runs_on_the_whole_clock() -> None:
     assert (values == ramp * cosine().values(100)).all()
 
 
+def test_a_product_is_the_same_inside_a_phase() -> None:
+    product = warmup(5) * cosine()
+    assert ((hold(20) | product).values(100)[20:] == product.values(80)).all()
+    assert ((product.over(80) | hold(20)).values(100)[:80] == product.values(80)).all()
+
+
 def test_scaling_scales_the_rate_and_not_its_controls() -> None:
     schedule = 0.5 * one_cycle(0.2).along(momentum=0.95 * dip(low=0.9), weight_decay=fixed(1e-4))
     assert schedule.peak == 0.1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -146,12 +148,12 @@ def test_the_verdict_of_the_endless_extension(text: str) -> None:
 
 @pytest.mark.parametrize("text", VERDICTS)
 def test_partial_sums_confirm_the_verdict(text: str) -> None:
-    """A sum converges if what each further decade of updates adds shrinks geometrically, and diverges if not."""
+    """A sum converges if what each further decade of updates adds shrinks geometrically, else it diverges."""
     tail = Schedule.parse(text)._tail()
     assert tail is not None
     bound = Schedule.parse(text).resolve()
-    ends = 10 ** np.arange(3, 8)
-    sums = np.array([_between(bound, low, high) for low, high in zip(ends, ends[1:], strict=False)])
+    ends = [10**decade for decade in range(3, 8)]
+    sums = np.array([_between(bound, low, high) for low, high in itertools.pairwise(ends)])
     for column, converges in ((0, not tail.sum_diverges), (1, tail.squares_converge)):
         order = tail.power * (column + 1)
         if 0.85 < order < 1.15 and tail.ratio == 1:

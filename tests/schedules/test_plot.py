@@ -81,7 +81,7 @@ def test_a_chart_in_characters() -> None:
 @pytest.mark.parametrize("steps", [1, 2, 10**6])
 def test_a_chart_of_any_run(steps: int) -> None:
     lines = chart({"c": cosine()}, steps).splitlines()
-    assert len(lines) == 19
+    assert len(lines) == 20
     assert max(map(len, lines)) <= 80
 
 

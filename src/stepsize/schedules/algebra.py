@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -126,6 +126,7 @@ class Product(Schedule):
         return math.prod(factor.peak for factor in self.factors)
 
     def _evaluate(self, clock: Clock) -> Array:
+        clock = replace(clock, sized=False)  # a phase's length is the product's, not each factor's
         values = self.factors[0]._evaluate(clock)
         for factor in self.factors[1:]:
             values = values * factor._evaluate(clock)

@@ -13,7 +13,7 @@ from stepsize.schedules.units import Run
 _MARKS = "*o+x#@%&"
 
 
-def chart(schedules: Mapping[str, Schedule], run: Run | int, *, width: int = 72, height: int = 16) -> str:
+def chart(schedules: Mapping[str, Schedule], run: Run | int, *, width: int = 72, height: int = 17) -> str:
     """A chart in plain characters: one mark a schedule, rates on the left, updates below."""
     run = run if isinstance(run, Run) else Run(steps=run)
     columns = np.linspace(0, run.steps - 1, max(2, width)).round()
