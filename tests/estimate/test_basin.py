@@ -93,6 +93,14 @@ def test_the_basin_holds_its_rate_and_only_good_ones(losses: np.ndarray, share: 
     assert (mean[inside] <= best + share + 1e-9).all()
 
 
+@pytest.mark.parametrize("share", [0.0, 1e-18, 1e-300])
+def test_a_basin_without_room_is_its_lowest_rate(share: float) -> None:
+    mean = np.abs(np.arange(18.0) - 9) + 1
+    found = basin(GRID, mean, start_loss=100.0, share=share)
+    assert found.low == pytest.approx(GRID[9])
+    assert found.high == pytest.approx(GRID[9])
+
+
 def test_no_progress_no_basin() -> None:
     with pytest.raises(ValueError, match=r"below start_loss, but got 0\.1\d* and start_loss=0\.05"):
         basin(GRID, bowl(GRID), start_loss=0.05)

@@ -26,6 +26,7 @@ NOISY = CURVE + 0.05 * np.random.default_rng(3).normal(size=LRS.size)
         (CURVE[-7:], "too_few_points"),
         (np.array([]), "too_few_points"),
         (-1 - 1 / CURVE, "turns"),
+        (np.r_[5e-324, np.zeros(9)], "falling"),
     ],
 )
 def test_forms(losses: np.ndarray, form: str) -> None:

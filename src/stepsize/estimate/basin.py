@@ -123,18 +123,23 @@ def _bound(rates: Floats, mean: Floats, at: int, limit: float, step: int) -> tup
         if not np.isfinite(mean[following]):
             return float(rates[here]), False
         if mean[following] > limit:
-            return _crossing(rates, mean, limit, *sorted((rates[here], rates[following]))), False
+            return _crossing(rates, mean, limit, float(rates[here]), float(rates[following])), False
         here = following
     return float(rates[here]), True
 
 
-def _crossing(rates: Floats, mean: Floats, limit: float, inner: float, outer: float) -> float:
-    """The rate between two neighbours at which the interpolated loss equals the limit."""
+def _crossing(rates: Floats, mean: Floats, limit: float, near: float, far: float) -> float:
+    """The rate from `near` to its neighbour `far` at which the interpolated loss exceeds the limit."""
 
     def excess(x: float) -> float:
-        return float(loss_at(rates, mean, np.clip(np.exp(x), inner, outer))) - limit
+        return float(loss_at(rates, mean, np.clip(np.exp(x), min(near, far), max(near, far)))) - limit
 
-    return float(np.clip(np.exp(brentq(excess, np.log(inner), np.log(outer))), inner, outer))
+    ends = np.log(near), np.log(far)
+    if excess(ends[0]) >= 0:  # the limit is the loss at `near` itself, to rounding
+        return near
+    if excess(ends[1]) <= 0:
+        return far
+    return float(np.clip(np.exp(brentq(excess, *ends)), min(near, far), max(near, far)))
 
 
 def unimodal(losses: ArrayLike) -> Floats:

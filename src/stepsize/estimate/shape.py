@@ -145,7 +145,7 @@ def _smoothing(values: Floats) -> float:
     spread = float(np.ptp(values))
     if spread == 0:
         return 0.0
-    width = min(values.size / 50, (_noise(values) / (2 * LEVEL * spread)) ** 2)
+    width = min(values.size / 50, (_noise(values) / spread / (2 * LEVEL)) ** 2)
     return width / (1 + width)
 
 
