@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from stepsize.decide.progress import Reporter
+from stepsize._progress import Reporter
 from stepsize.decide.rehearsal import Rehearsal, Shape, merged, rehearse
 from stepsize.measure.curve import Curve
 from stepsize.measure.range_test import spaced_plan
