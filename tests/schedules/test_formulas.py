@@ -251,6 +251,11 @@ def test_a_length_of_the_run_scales_with_it() -> None:
         (lambda: decay(shape="exponential"), "never reaches 0"),
         (lambda: decay(shape="sqrt"), "must be one of 'linear', '1-sqrt'"),  # type: ignore[arg-type]
         (lambda: one_cycle(top="100%").values(10), "must lie inside the run"),
+        (
+            lambda: step(every="1e-300 steps").values(10),
+            "'1e-300 steps' comes to 1e-300 updates, which is none",
+        ),
+        (lambda: (fixed(1e308) * fixed(1e308)).values(10), "leaves the range of float64: overflow"),
         (lambda: one_cycle(top="60%", three_phase=True).values(10), "three_phase needs top below half"),
         (lambda: piecewise(at=[0, 10], factors=[1.0]), "one factor per place, but got 2 places and 1"),
         (lambda: linear(start=0.0, end=0.0), "must not both be 0"),

@@ -158,6 +158,6 @@ def plateau(clock: Clock, factor: Factor = 0.1, cuts: Sequence[LengthLike] = (),
 
     The events come from a loss curve through `watch_plateau`, so feedback is data that replays exactly.
     """
-    events = np.array([clock.updates(cut) for cut in cuts], dtype=np.float64)
+    events = np.array([clock.place(cut) for cut in cuts], dtype=np.float64)
     passed = np.searchsorted(events, clock.t, side="right")
     return np.maximum(np.power(factor, passed.astype(np.float64)), floor)

@@ -60,7 +60,7 @@ def _ascending(milestones: tuple[Length, ...]) -> str | None:
 
 def places(clock: Clock, lengths: Sequence[LengthLike], name: str) -> Array:
     """Lengths as updates (m,); raises `ValueError` unless they rise, which mixed units can hide until now."""
-    updates = np.array([clock.updates(length) for length in lengths], dtype=np.float64)
+    updates = np.array([clock.place(length) for length in lengths], dtype=np.float64)
     if (np.diff(updates) <= 0).any():
         raise ValueError(f"{name} must rise, but come to {', '.join(map(number_text, updates))} updates")
     return updates

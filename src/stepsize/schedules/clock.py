@@ -18,6 +18,10 @@ ENDLESS = 2.0**53
 """Updates beyond which float64 cannot tell neighbours apart; an endless schedule stands still there."""
 
 
+_SHORTEST = 1e-6
+"""A period shorter than this says nothing about updates, and t divided by it may overflow."""
+
+
 def blend(low: float | Array, high: float | Array, share: Array) -> Array:
     """From `low` at share 0 to `high` at share 1, exact at both ends."""
     values: Array = low * (1.0 - share) + high * share
@@ -46,7 +50,16 @@ class Clock:
         return self.t / self.T
 
     def updates(self, length: LengthLike) -> float:
-        """A length in updates; raises `ValueError` when it comes to none."""
+        """A length in updates; raises `ValueError` when it comes to practically none."""
+        updates = self.place(length)
+        if updates < _SHORTEST:
+            raise ValueError(
+                f"'{Length.of(length)}' comes to {updates:g} updates, which is none: lengthen it"
+            )
+        return updates
+
+    def place(self, length: LengthLike) -> float:
+        """A point in the phase, 0 included, in updates."""
         length = Length.of(length)
         if self.run is None:
             if length.unit != "steps":

@@ -71,7 +71,7 @@ def plot(
     for index, (name, schedule) in enumerate(schedules.items()):
         positions, rates = trace(schedule, run, x)
         style = _STYLES[index // len(PALETTE) % len(_STYLES)]
-        width = max(3.0 - 0.3 * index, 1.2)  # a line that another one covers still shows at its edges
+        width = max(2.6 - 0.25 * index, 1.3)  # a line that another one covers still shows at its edges
         ax.plot(positions, rates, style, color=PALETTE[index % len(PALETTE)], linewidth=width, label=name)
     ax.set_xlabel({"steps": "update", "epochs": "epoch", "samples": "samples"}[x])
     ax.set_ylabel("learning rate")

@@ -300,7 +300,11 @@ class Bound:
 
     def _at(self, times: Array) -> Array:
         clock = Clock(np.minimum(times, min(self.steps, ENDLESS)), self.steps, self.run)
-        return self.schedule._evaluate(clock)
+        try:
+            with np.errstate(over="raise", divide="raise", invalid="raise"):
+                return self.schedule._evaluate(clock)
+        except FloatingPointError as error:
+            raise ValueError(f"{self.schedule} leaves the range of float64: {error}") from None
 
     def values(self) -> Array:
         """The rate of every update, shape (T,); raises `ValueError` without a run."""

@@ -85,7 +85,7 @@ class Part:
 
     def updates(self, length: LengthLike) -> float:
         """A length in updates."""
-        return Clock(np.zeros(0), self.steps, self.run).updates(length)
+        return Clock(np.zeros(0), self.steps, self.run).place(length)
 
     def whole(self, length: LengthLike, library: str) -> int:
         """A length that the other library wants in whole updates."""
