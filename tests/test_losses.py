@@ -48,7 +48,11 @@ class Trainable(nn.Module):
 BAD: dict[str, tuple[Any, type[Exception], str]] = {
     "a class": (nn.CrossEntropyLoss, TypeError, r"criterion is the class CrossEntropyLoss: pass an instance"),
     "a word": ("mse", TypeError, r"criterion must be callable, but is a str: pass nn.CrossEntropyLoss\(\)"),
-    "a sum": (nn.MSELoss(reduction="sum"), ValueError, r"must be 'mean'.*is 'sum': pass MSELoss\(reduction='mean'\)"),
+    "a sum": (
+        nn.MSELoss(reduction="sum"),
+        ValueError,
+        r"must be 'mean'.*is 'sum': pass MSELoss\(reduction='mean'\)",
+    ),
     "trainable": (Trainable(), ValueError, "criterion Trainable has trainable parameters"),
 }
 
@@ -61,12 +65,15 @@ def test_a_criterion_that_cannot_work_is_named(criterion: Any, kind: type[Except
 
 @pytest.mark.parametrize("batch", [A, (A,), {"a": A, "b": B}], ids=["tensor", "one entry", "dict"])
 def test_a_batch_without_a_target_is_named(batch: Any) -> None:
-    with pytest.raises(ValueError, match="pass supervised|pass train="):
+    with pytest.raises(ValueError, match=r"pass supervised|pass train="):
         ss.supervised(nn.MSELoss())(TwoInputs(), batch)
 
 
 def test_a_bound_loss_returns_buffers_as_the_loss_left_them() -> None:
     class Counts(nn.Module):
+        filled: torch.Tensor
+        replaced: torch.Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("filled", torch.zeros(1))
@@ -79,4 +86,7 @@ def test_a_bound_loss_returns_buffers_as_the_loss_left_them() -> None:
 
     value, buffers = BoundLoss(Counts(), lambda model, batch: model(batch).sum())(torch.ones(3))
     assert float(value) == 3
-    assert {name: float(buffer) for name, buffer in buffers.items()} == {"model.filled": 1.0, "model.replaced": 2.0}
+    assert {name: float(buffer) for name, buffer in buffers.items()} == {
+        "model.filled": 1.0,
+        "model.replaced": 2.0,
+    }

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,10 @@ from tests.training.twins import classification, small_net, small_task
 def stream(batch_size: int, seed: int) -> Iterator[Any]:
     generator = torch.Generator().manual_seed(seed)
     while True:
-        yield torch.randn(batch_size, 4, generator=generator).double(), torch.zeros(batch_size, dtype=torch.int64)
+        yield (
+            torch.randn(batch_size, 4, generator=generator).double(),
+            torch.zeros(batch_size, dtype=torch.int64),
+        )
 
 
 def cross_entropy(model: nn.Module, batch: Any) -> torch.Tensor:
@@ -43,9 +46,10 @@ def ignores_lr(params: Any, lr: float) -> torch.optim.Optimizer:
     return SGD(params, lr=0.1)
 
 
-def one_group_ignores_lr(params: Any, lr: float) -> torch.optim.Optimizer:
-    first, *rest = list(params)
-    return SGD([{"params": [first], "lr": 0.1}, {"params": rest}], lr=lr)
+def one_group_ignores_lr(params: Iterable[torch.Tensor], lr: float) -> torch.optim.Optimizer:
+    groups: list[dict[str, Any]] = [{"params": [p]} for p in params]
+    groups[0]["lr"] = 0.1
+    return SGD(groups, lr=lr)
 
 
 def bad_scale(scale: float) -> Any:
@@ -72,8 +76,16 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         ValueError,
         r"train has 1 sample, so none can be held out to judge a rate: pass val=\(xv, yv\), or more data",
     ),
-    "different lengths": ({"train": (X, Y[:-1])}, ValueError, r"train must hold tensors of one length.*\[44, 43\]"),
-    "held-out data of different lengths": ({"val": (X, Y[:-1])}, ValueError, "val must hold tensors of one length"),
+    "different lengths": (
+        {"train": (X, Y[:-1])},
+        ValueError,
+        r"train must hold tensors of one length.*\[44, 43\]",
+    ),
+    "held-out data of different lengths": (
+        {"val": (X, Y[:-1])},
+        ValueError,
+        "val must hold tensors of one length",
+    ),
     "held-out data that the model refuses": (
         {"val": (X[:, :2], Y)},
         RuntimeError,
@@ -98,8 +110,10 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "batch larger than the data": (
         {"batch_size": 45},
         ValueError,
-        "batch_size must not exceed the training samples, but batch_size=45 and train has 44 samples: "
-        "pass batch_size='full' or at most 44",
+        (
+            "batch_size must not exceed the training samples, but batch_size=45 and train has 44 samples: "
+            "pass batch_size='full' or at most 44"
+        ),
     ),
     "batch larger than what is left": (
         {"batch_size": 44, "val": None},
@@ -107,8 +121,16 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         r"train has 40 samples \(after a tenth was held out\)",
     ),
     "batch of nothing": ({"batch_size": 0}, ValueError, "batch_size must be a whole number >= 1, but is 0"),
-    "batch of a fraction": ({"batch_size": 2.5}, ValueError, "batch_size must be a whole number >= 1, but is 2.5"),
-    "batch of True": ({"batch_size": True}, ValueError, "batch_size must be a whole number >= 1, but is True"),
+    "batch of a fraction": (
+        {"batch_size": 2.5},
+        ValueError,
+        "batch_size must be a whole number >= 1, but is 2.5",
+    ),
+    "batch of True": (
+        {"batch_size": True},
+        ValueError,
+        "batch_size must be a whole number >= 1, but is True",
+    ),
     "full batch of a stream": (
         {"train": stream, "batch_size": "full"},
         ValueError,
@@ -119,12 +141,24 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         ValueError,
         "epochs needs data of known length, but train is a stream: pass steps=5000",
     ),
-    "two horizons": ({"epochs": 3}, ValueError, "exactly one of epochs and steps must be given, but epochs=3 and steps=100"),
+    "two horizons": (
+        {"epochs": 3},
+        ValueError,
+        "exactly one of epochs and steps must be given, but epochs=3 and steps=100",
+    ),
     "no horizon": ({"steps": None}, ValueError, "exactly one of epochs and steps must be given"),
     "no steps": ({"steps": 0}, ValueError, "steps must be a whole number >= 1, but is 0"),
-    "no epochs": ({"steps": None, "epochs": 0.0}, ValueError, "epochs must be a finite number above 0, but is 0.0"),
+    "no epochs": (
+        {"steps": None, "epochs": 0.0},
+        ValueError,
+        "epochs must be a finite number above 0, but is 0.0",
+    ),
     "endless epochs": ({"steps": None, "epochs": float("inf")}, ValueError, "epochs must be a finite number"),
-    "epochs in words": ({"steps": None, "epochs": "ten"}, ValueError, "epochs must be a finite number .*: pass epochs=10"),
+    "epochs in words": (
+        {"steps": None, "epochs": "ten"},
+        ValueError,
+        "epochs must be a finite number .*: pass epochs=10",
+    ),
     "a negative seed": ({"seed": -1}, ValueError, "seed must be a whole number >= 0, but is -1"),
     # loss and metrics
     "a loss without the model": (
@@ -136,7 +170,10 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a loss per sample": (
         {"loss": lambda model, batch: model(batch[0]).sum(dim=1)},
         ValueError,
-        r"loss must return a scalar, the mean over the batch, but returned shape \(8,\): end it with .mean\(\)",
+        (
+            r"loss must return a scalar, the mean over the batch, but returned shape \(8,\): end "
+            r"it with .mean\(\)"
+        ),
     ),
     "a detached loss": (
         {"loss": lambda model, batch: cross_entropy(model, batch).detach()},
@@ -158,23 +195,45 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         ValueError,
         "loss must leave its batch as it is.*write x = x / 255 instead of x /= 255",
     ),
-    "metrics in a list": ({"metrics": [ss.accuracy()]}, TypeError, "metrics must be a dict.*pass metrics={'accuracy'"),
+    "metrics in a list": (
+        {"metrics": [ss.accuracy()]},
+        TypeError,
+        "metrics must be a dict.*pass metrics={'accuracy'",
+    ),
     "a metric in words": ({"metrics": {"auc": "auc"}}, TypeError, r"metrics\['auc'\] must be callable"),
-    "a metric called loss": ({"metrics": {"loss": cross_entropy}}, ValueError, "metrics must not hold 'loss'"),
+    "a metric called loss": (
+        {"metrics": {"loss": cross_entropy}},
+        ValueError,
+        "metrics must not hold 'loss'",
+    ),
     "a metric per sample": (
         {"metrics": {"all": lambda model, batch: model(batch[0])}},
         ValueError,
         r"metrics\['all'\] must return a scalar.*shape \(8, 3\)",
     ),
     # model
-    "no model": ({"model": 3}, TypeError, "model must be a module or a factory without arguments, but is a int"),
-    "a factory with arguments": ({"model": lambda width: small_net()}, TypeError, "model must be callable without"),
-    "a factory of nothing": ({"model": lambda: None}, TypeError, r"model\(\) must return a torch.nn.Module, but returned a NoneType"),
+    "no model": (
+        {"model": 3},
+        TypeError,
+        "model must be a module or a factory without arguments, but is a int",
+    ),
+    "a factory with arguments": (
+        {"model": lambda width: small_net()},
+        TypeError,
+        "model must be callable without",
+    ),
+    "a factory of nothing": (
+        {"model": lambda: None},
+        TypeError,
+        r"model\(\) must return a torch.nn.Module, but returned a NoneType",
+    ),
     "the same object twice": (
         {"model": lambda: ONE},
         ValueError,
-        "model must be a factory that makes a new model at each call, but it gave the same object twice: "
-        "pass model=lambda: make_model",
+        (
+            "model must be a factory that makes a new model at each call, but it gave the same object twice: "
+            "pass model=lambda: make_model"
+        ),
     ),
     "a part in common": (
         {"model": lambda: nn.Sequential(BACKBONE, nn.Linear(4, 3).double())},
@@ -186,7 +245,11 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         ValueError,
         "model must be a factory that depends on the global random numbers alone.* differ in 0.weight",
     ),
-    "no parameters": ({"model": nn.Identity()}, ValueError, "model Identity has no parameters, so there is nothing to train"),
+    "no parameters": (
+        {"model": nn.Identity()},
+        ValueError,
+        "model Identity has no parameters, so there is nothing to train",
+    ),
     "frozen parameters only": (
         {"model": small_net().requires_grad_(False)},
         ValueError,
@@ -197,16 +260,32 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         ValueError,
         "model LazyLinear must have all its parameters, but weight waits for a first batch",
     ),
-    "a model that cannot be copied": ({"model": Uncopyable()}, TypeError, "that copy.deepcopy can copy.*pass a factory"),
+    "a model that cannot be copied": (
+        {"model": Uncopyable()},
+        TypeError,
+        "that copy.deepcopy can copy.*pass a factory",
+    ),
     # optimizer
     "an optimizer already made": (
         {"optimizer": SGD(ONE.parameters(), lr=0.1)},
         TypeError,
         "optimizer is a SGD that is already made.*pass the class, optimizer=torch.optim.SGD",
     ),
-    "an optimizer in words": ({"optimizer": "sgd"}, TypeError, r"optimizer must be callable as optimizer\(params, lr=lr\)"),
-    "an optimizer without lr": ({"optimizer": lambda params: SGD(params, lr=1)}, TypeError, "unexpected keyword argument 'lr'"),
-    "an optimizer of nothing": ({"optimizer": lambda params, lr: None}, TypeError, "must return a torch optimizer, but returned a NoneType"),
+    "an optimizer in words": (
+        {"optimizer": "sgd"},
+        TypeError,
+        r"optimizer must be callable as optimizer\(params, lr=lr\)",
+    ),
+    "an optimizer without lr": (
+        {"optimizer": lambda params: SGD(params, lr=1)},
+        TypeError,
+        "unexpected keyword argument 'lr'",
+    ),
+    "an optimizer of nothing": (
+        {"optimizer": lambda params, lr: None},
+        TypeError,
+        "must return a torch optimizer, but returned a NoneType",
+    ),
     "an optimizer that ignores lr": (
         {"optimizer": ignores_lr},
         ValueError,
@@ -227,18 +306,36 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         ValueError,
         r"params\(model\) must give parameters of the model that it is called with, but 2 of",
     ),
-    "params in a list": ({"params": [1]}, TypeError, r"params must be callable as params\(model\), but is a list"),
-    "no params": ({"params": lambda model: []}, ValueError, "raised ValueError: optimizer got an empty parameter list"),
+    "params in a list": (
+        {"params": [1]},
+        TypeError,
+        r"params must be callable as params\(model\), but is a list",
+    ),
+    "no params": (
+        {"params": lambda model: []},
+        ValueError,
+        "raised ValueError: optimizer got an empty parameter list",
+    ),
     "a negative scale": ({"params": bad_scale(-1.0)}, ValueError, "lr_scale must be finite, >= 0"),
-    "a scale of zero alone": ({"params": bad_scale(0.0)}, ValueError, "optimizer ignores lr|lr_scale must be finite"),
+    "a scale of zero alone": (
+        {"params": bad_scale(0.0)},
+        ValueError,
+        "optimizer ignores lr|lr_scale must be finite",
+    ),
     "an optimizer of what the loss never reaches": (
-        {"model": lambda: nn.ModuleList([small_net(), nn.Linear(1, 1)]),
-         "loss": lambda model, batch: cross_entropy(model[0], batch),
-         "params": lambda model: model[1].parameters()},
+        {
+            "model": lambda: nn.ModuleList([small_net(), nn.Linear(1, 1)]),
+            "loss": lambda model, batch: cross_entropy(model[0], batch),
+            "params": lambda model: model[1].parameters(),
+        },
         ValueError,
         "loss must depend on a parameter that the optimizer trains, but reaches none of its 2",
     ),
-    "a device that is not there": ({"device": "abacus"}, ValueError, "device must be one that torch can use here, but is 'abacus'"),
+    "a device that is not there": (
+        {"device": "abacus"},
+        ValueError,
+        "device must be one that torch can use here, but is 'abacus'",
+    ),
 }
 
 
@@ -367,14 +464,20 @@ def test_repr_says_what_is_trained_and_how() -> None:
 
 
 @pytest.mark.parametrize(
-    ("factory", "name"), [(SGD, "SGD"), (partial(Adam, eps=1e-6), "Adam"), (lambda params, lr: Adam(params, lr=lr), "Adam")]
+    ("factory", "name"),
+    [(SGD, "SGD"), (partial(Adam, eps=1e-6), "Adam"), (lambda params, lr: Adam(params, lr=lr), "Adam")],
 )
 def test_the_optimizer_is_named_by_its_class(factory: Any, name: str) -> None:
     assert small_task(optimizer=factory).optimizer_name == name
 
 
 def test_an_optimizer_is_made_at_its_groups_shares_of_the_rate() -> None:
-    task = small_task(params=lambda model: [{"params": model[0].parameters(), "lr_scale": 0.5}, {"params": model[2].parameters()}])
+    task = small_task(
+        params=lambda model: [
+            {"params": model[0].parameters(), "lr_scale": 0.5},
+            {"params": model[2].parameters()},
+        ]
+    )
     optimizer = task.make_optimizer(task.make_model(0), 0.2)
     assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.2]
 
@@ -400,6 +503,10 @@ class Argmax(torch.autograd.Function):
         return grads[0]
 
 
+def straight_through(x: torch.Tensor) -> torch.Tensor:
+    return Argmax.apply(x)  # type: ignore[no-any-return, no-untyped-call]
+
+
 class Words(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -419,11 +526,23 @@ LIMITED: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"stack": "TypeError: cell is an LSTM, whose fused kernel has no batching rule"},
     ),
     "a kernel of one's own": (
-        {"loss": lambda model, batch: nn.functional.mse_loss(Argmax.apply(model(batch[0])), batch[0][:, :3])},
-        {"stack": "autograd.Function", "per_example_gradients": "autograd.Function", "curvature": "autograd.Function"},
+        {
+            "loss": lambda model, batch: nn.functional.mse_loss(
+                straight_through(model(batch[0])), batch[0][:, :3]
+            )
+        },
+        {
+            "stack": "autograd.Function",
+            "per_example_gradients": "autograd.Function",
+            "curvature": "autograd.Function",
+        },
     ),
     "a decision on a value": (
-        {"loss": lambda model, batch: cross_entropy(model, batch) * (2 if cross_entropy(model, batch).item() > 1 else 1)},
+        {
+            "loss": lambda model, batch: (
+                cross_entropy(model, batch) * (2 if cross_entropy(model, batch).item() > 1 else 1)
+            )
+        },
         {"stack": "item", "per_example_gradients": "item"},
     ),
 }

@@ -60,10 +60,11 @@ def probe_capabilities(model: nn.Module, loss: Any, batch: Any, loss_kind: str) 
     def stack() -> None:
         if why := known_obstacle(model):
             raise TypeError(why)
-        twice = [{k: torch.stack([v, v]) for k, v in state.items()} for state in (params, buffers)]
+        weights, rest = ({k: torch.stack([v, v]) for k, v in state.items()} for state in (params, buffers))
+        mapped: Callable[..., Any] = vmap(grad(scalar), in_dims=(0, 0, None), randomness="same")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            vmap(grad(scalar), in_dims=(0, 0, None), randomness="same")(*twice, batch)
+            mapped(weights, rest, batch)
         # The stack computes attention from plain products, so its fused kernels stand in nobody's way.
         if (missing := missing_rule(caught)) and "scaled_dot_product" not in missing:
             raise TypeError(f"torch has no batching rule for {missing}")

@@ -71,14 +71,16 @@ def check_single_object(model: nn.Module | Callable[[], nn.Module]) -> nn.Module
     ]
     if lazy:
         raise ValueError(
-            f"model {type(first).__name__} must have all its parameters, but {lazy[0]} waits for a first batch: "
+            f"model {type(first).__name__} must have all its parameters, but {lazy[0]} waits "
+            "for a first batch: "
             "give lazy layers their sizes, or run a batch through the model and pass the module itself"
         )
     if not parameters:
         raise ValueError(f"model {type(first).__name__} has no parameters, so there is nothing to train")
     if not any(p.requires_grad for p in parameters):
         raise ValueError(
-            f"model {type(first).__name__} has only frozen parameters ({len(parameters)} with requires_grad=False): "
+            f"model {type(first).__name__} has only frozen parameters ({len(parameters)} with "
+            "requires_grad=False): "
             "unfreeze some, for example model.head.requires_grad_(True)"
         )
     return first
@@ -107,7 +109,8 @@ def _check_repeatable(first: nn.Module, second: nn.Module) -> None:
     else:
         return
     raise ValueError(
-        f"model must be a factory that depends on the global random numbers alone (torch's, NumPy's, Python's), "
+        "model must be a factory that depends on the global random numbers alone (torch's, "
+        "NumPy's, Python's), "
         f"but two models made from the same ones differ in {name}: "
         "draw the weights from torch's global generator, or pass the module itself to start from its weights"
     )
@@ -129,7 +132,7 @@ def _call_factory(model: Callable[[], nn.Module]) -> nn.Module:
 def check_optimizer(
     factory: Any, params: Callable[[nn.Module], Iterable[Any]], model: nn.Module
 ) -> tuple[torch.optim.Optimizer, tuple[float, ...]]:
-    """An optimizer of this model, and how each group follows the rate: its own rate over the one asked for."""
+    """An optimizer of this model, and each group's own rate divided by the one asked for."""
     if isinstance(factory, torch.optim.Optimizer):
         raise TypeError(
             f"optimizer is a {type(factory).__name__} that is already made, but each run needs its own: "
@@ -149,7 +152,8 @@ def check_optimizer(
     low, high = (_group_lrs(optimizer) for optimizer in optimizers)
     if len(low) == len(high) and all(a == b for a, b in zip(low, high, strict=True)):
         raise ValueError(
-            f"optimizer ignores lr: asked for {TRIAL_LRS[0]} and {TRIAL_LRS[1]}, its groups had {low} both times: "
+            f"optimizer ignores lr: asked for {TRIAL_LRS[0]} and {TRIAL_LRS[1]}, its groups "
+            f"had {low} both times: "
             "pass optimizer=lambda params, lr: SGD(params, lr=lr)"
         )
     for number, (a, b) in enumerate(zip(low, high, strict=True)):
@@ -213,14 +217,16 @@ def check_trial(
         value = _call("loss", loss, model, batch, "train")
         if not value.requires_grad:
             raise ValueError(
-                "loss returned a tensor without a gradient: it must depend on the model's trainable parameters, "
+                "loss returned a tensor without a gradient: it must depend on the model's "
+                "trainable parameters, "
                 "so do not detach it, call .item(), or wrap it in torch.no_grad()"
             )
         trained = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
         gradients = torch.autograd.grad(value, trained, allow_unused=True) if trained else ()
     if all(g is None for g in gradients):
         raise ValueError(
-            f"loss must depend on a parameter that the optimizer trains, but reaches none of its {len(trained)} "
+            "loss must depend on a parameter that the optimizer trains, but reaches none of "
+            f"its {len(trained)} "
             "with requires_grad=True: check params, and which layers are frozen"
         )
 
@@ -293,7 +299,7 @@ def _call(argument: str, function: Any, model: nn.Module, batch: Any, data: str)
 
 
 def check_labels(model: nn.Module, loss: Any, data: Mapping[str, Tensors]) -> None:
-    """Class labels of every sample lie within the model's outputs; a bad one deep in the data is found now."""
+    """Class labels lie within the model's outputs: a bad one deep in the data is found now, not in hours."""
     if not (isinstance(loss, Supervised) and isinstance(loss.criterion, (nn.CrossEntropyLoss, nn.NLLLoss))):
         return
     model.eval()
@@ -327,5 +333,5 @@ def _classes(model: nn.Module, batch: Any, loss: Supervised) -> int | None:
         with torch.no_grad():
             output, _ = predict(model, batch, loss.target)
         return int(output.shape[1] if output.ndim > 1 else output.shape[0])
-    except Exception:
+    except Exception:  # noqa: BLE001 - a user's model may raise anything
         return None

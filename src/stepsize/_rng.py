@@ -51,7 +51,12 @@ def same_foreign_rng(a: RngState, b: RngState) -> bool:
     """As `same_rng`, for the two generators that torch knows nothing of."""
     kind, keys, *rest = a.numpy
     other_kind, other_keys, *other_rest = b.numpy
-    return a.python == b.python and kind == other_kind and rest == other_rest and (keys == other_keys).all()
+    return (
+        a.python == b.python
+        and kind == other_kind
+        and rest == other_rest
+        and np.array_equal(keys, other_keys)
+    )
 
 
 def restore_rng(state: RngState) -> None:

@@ -71,8 +71,10 @@ class Items:
             return move(default_collate(samples), self.device)
         except Exception as error:
             raise RuntimeError(
-                f"the items {', '.join(map(str, places[:4]))}… of {self.argument} do not make up a batch, since "
-                f"{type(error).__name__}: {error}. Each item must hold tensors, arrays or numbers of one shape; "
+                f"the items {', '.join(map(str, places[:4]))}… of {self.argument} do not make "
+                "up a batch, since "
+                f"{type(error).__name__}: {error}. Each item must hold tensors, arrays or "
+                "numbers of one shape; "
                 f"for anything else pass a callable, {self.argument}=lambda batch_size, seed: iter(…)"
             ) from error
 
@@ -185,7 +187,8 @@ def _items(argument: str, dataset: Any) -> Items:
         size = len(dataset)
     except TypeError as error:
         raise TypeError(
-            f"{argument} is a Dataset without a length: give it __len__, or pass a callable (batch_size, seed) -> iterator"
+            f"{argument} is a Dataset without a length: give it __len__, or pass a callable "
+            "(batch_size, seed) -> iterator"
         ) from error
     if size == 0:
         raise ValueError(f"{argument} is empty: the Dataset has length 0")

@@ -43,13 +43,15 @@ def supervised(criterion: Callable[[Any, Any], torch.Tensor], *, target: str | N
         )
     if isinstance(criterion, nn.Module) and any(p.requires_grad for p in criterion.parameters()):
         raise ValueError(
-            f"criterion {type(criterion).__name__} has trainable parameters, which belong to no model and would "
+            f"criterion {type(criterion).__name__} has trainable parameters, which belong to "
+            "no model and would "
             "stay as they are: make it a part of the model, and pass a loss that uses model.criterion"
         )
     reduction = getattr(criterion, "reduction", "mean")
     if reduction != "mean":
         raise ValueError(
-            f"criterion.reduction must be 'mean', since a rate is tied to the mean loss, but is {reduction!r}: "
+            "criterion.reduction must be 'mean', since a rate is tied to the mean loss, but "
+            f"is {reduction!r}: "
             f"pass {type(criterion).__name__}(reduction='mean')"
         )
     return Supervised(criterion, target)
@@ -63,7 +65,8 @@ class Accuracy:
 
     def __call__(self, model: nn.Module, batch: Any) -> torch.Tensor:
         output, target = predict(model, batch, self.target)
-        return (output.argmax(dim=1) == target).float().mean()
+        share: torch.Tensor = (output.argmax(dim=1) == target).float().mean()
+        return share
 
 
 def accuracy(*, target: str | None = None) -> Accuracy:
@@ -92,7 +95,7 @@ def predict(model: nn.Module, batch: Any, target: str | None) -> tuple[Any, Any]
 
 
 class BoundLoss(nn.Module):
-    """A model together with its loss, so that `torch.func.functional_call` swaps the weights for the whole loss.
+    """A model together with its loss, for `torch.func.functional_call` to swap the weights of both.
 
     Returns the loss and the buffers as the loss left them, whether it changed them in place or replaced them.
     """

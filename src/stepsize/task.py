@@ -92,7 +92,8 @@ class Task:
             )
         if isinstance(loss, nn.Module):
             raise TypeError(
-                f"loss is the module {type(loss).__name__}, which takes (output, target), not (model, batch): "
+                f"loss is the module {type(loss).__name__}, which takes (output, target), not "
+                "(model, batch): "
                 f"pass loss=ss.supervised({type(loss).__name__}())"
             )
         self.name = name

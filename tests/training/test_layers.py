@@ -107,6 +107,8 @@ class Tied(nn.Module):
 class Partly(nn.Module):
     """Frozen parameters, and some that the loss never reaches."""
 
+    seen: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.frozen = nn.Linear(4, 6).requires_grad_(False)
@@ -269,12 +271,13 @@ def test_attention_from_plain_products_is_torchs(kind: str) -> None:
     q, k, v = (torch.randn(2, 4, 5, 3, dtype=torch.float64, requires_grad=True) for _ in range(3))
     allowed = torch.ones(5, 5, dtype=torch.bool).tril()
     allowed[2] = False  # this query may look at nothing: torch says 0, a plain softmax says NaN
-    options: dict[str, Any] = {
+    choices: dict[str, dict[str, Any]] = {
         "boolean": {"attn_mask": allowed},
         "additive": {"attn_mask": torch.zeros(5, 5, dtype=torch.float64).masked_fill(~allowed, -torch.inf)},
         "causal": {"is_causal": True},
         "scaled, grouped": {"scale": 0.3, "enable_gqa": True},
-    }[kind]
+    }
+    options = choices[kind]
     if kind == "scaled, grouped":
         k, v = (t.detach()[:, :2].clone().requires_grad_() for t in (k, v))
     theirs = F.scaled_dot_product_attention(q, k, v, **options)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -126,18 +126,18 @@ def test_lbfgs_goes_to_the_loop_and_says_why() -> None:
     history = ss.train(task, [ss.Member(0.1, 0)], np.full(5, 0.1), evaluate_at=[0, 5])
     assert history.engine == "loop"
     assert "LBFGS evaluates the loss several times" in history.engine_reason
-    model = task.make_model(0)
+    model, (x, y) = task.make_model(0), classification()
     optimizer = LBFGS(model.parameters(), lr=0.1)
     losses = []
 
     def closure() -> float:
         optimizer.zero_grad()
-        loss = task.loss(model, task.train.all())
+        loss = task.loss(model, (x, y))
         loss.backward()
         return float(loss.detach())
 
     for _ in range(5):
-        losses.append(float(task.loss(model, task.train.all()).detach()))
+        losses.append(float(task.loss(model, (x, y)).detach()))
         optimizer.step(closure)
     np.testing.assert_allclose(history.train_loss[0], losses, rtol=1e-12)
 
@@ -164,12 +164,13 @@ def test_groups_keep_their_ratio_in_other_optimizers() -> None:
 
 
 def test_a_factory_may_scale_the_rate_itself() -> None:
-    def head_twice(params: Any, lr: float) -> Optimizer:
-        first, *rest = list(params)
-        return SGD([{"params": [first], "lr": 2 * lr}, {"params": rest}], lr=lr)
+    def head_twice(params: Iterable[torch.Tensor], lr: float) -> Optimizer:
+        groups: list[dict[str, Any]] = [{"params": [p]} for p in params]
+        groups[0]["lr"] = 2 * lr
+        return SGD(groups, lr=lr)
 
     task = small_task(optimizer=head_twice)
-    assert task.group_ratios == (2.0, 1.0)
+    assert task.group_ratios == (2.0, 1.0, 1.0, 1.0)
     assert_three_ways(task, small_net, head_twice, table(RATES, 10))
 
 
@@ -186,7 +187,11 @@ def test_a_hook_on_the_optimizer_is_called_for_every_member(factory: Callable[..
     def clipped(params: Any, lr: float) -> Optimizer:
         optimizer = factory(params, lr=lr)
         kept = [p for group in optimizer.param_groups for p in group["params"]]
-        optimizer.register_step_pre_hook(lambda *_: nn.utils.clip_grad_norm_(kept, 0.05) and None)
+
+        def clip(*_: Any) -> None:
+            nn.utils.clip_grad_norm_(kept, 0.05)
+
+        optimizer.register_step_pre_hook(clip)
         return optimizer
 
     history = assert_three_ways(small_task(optimizer=clipped), small_net, clipped, table(RATES, 20))

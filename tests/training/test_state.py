@@ -78,7 +78,7 @@ INTERRUPTIONS: dict[str, BaseException | None] = {
 }
 
 
-@pytest.fixture(params=OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.fixture(params=list(OPTIMIZERS.values()), ids=list(OPTIMIZERS))
 def trainer(request: pytest.FixtureRequest) -> Trainer:
     return Trainer(request.param)
 
@@ -101,6 +101,13 @@ def disturb(trainer: Trainer) -> None:
     random.seed(77)
 
 
+def measure(trainer: Trainer, interruption: BaseException | None = None) -> None:
+    with trainer.preserved():
+        disturb(trainer)
+        if interruption is not None:
+            raise interruption
+
+
 @pytest.mark.parametrize("interruption", INTERRUPTIONS.values(), ids=INTERRUPTIONS)
 def test_training_goes_on_bit_for_bit(trainer: Trainer, interruption: BaseException | None) -> None:
     twin = Trainer(trainer.factory)
@@ -114,12 +121,10 @@ def test_training_goes_on_bit_for_bit(trainer: Trainer, interruption: BaseExcept
     before = trainer.state()
     gradients = [p.grad for p in trainer.model.parameters()]
     if interruption is None:
-        with trainer.preserved():
-            disturb(trainer)
+        measure(trainer)
     else:
-        with pytest.raises(type(interruption)), trainer.preserved():
-            disturb(trainer)
-            raise interruption
+        with pytest.raises(type(interruption)):
+            measure(trainer, interruption)
     assert_same(before, trainer.state())
     assert all(a is p.grad for a, p in zip(gradients, trainer.model.parameters(), strict=True))
     assert not hasattr(trainer.model, "calls")
@@ -143,17 +148,16 @@ def test_everything_else_is_restored_when_one_object_fails(trainer: Trainer) -> 
             raise OSError("disk gone")
 
     before = trainer.state()
-    with pytest.raises(ExceptionGroup, match="could not be put back") as caught:
-        with ss.preserved(Stubborn(), trainer.model, trainer.optimizer, trainer.scheduler, trainer.generator):
-            disturb(trainer)
+    everything = Stubborn(), trainer.model, trainer.optimizer, trainer.scheduler, trainer.generator
+    with pytest.raises(ExceptionGroup, match="could not be put back") as caught, ss.preserved(*everything):
+        disturb(trainer)
     assert isinstance(caught.value.exceptions[0], OSError)
     assert_same(before, trainer.state())
 
 
 def test_an_object_that_cannot_be_preserved_is_named_before_the_block_runs() -> None:
-    with pytest.raises(TypeError, match="cannot preserve a list: it must be a module"):
-        with ss.preserved([1, 2]):
-            pytest.fail("the block ran")
+    with pytest.raises(TypeError, match="cannot preserve a list: it must be a module"), ss.preserved([1, 2]):
+        pytest.fail("the block ran")
 
 
 @pytest.mark.parametrize("engine", ["stack", "loop"])

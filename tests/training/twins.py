@@ -34,7 +34,9 @@ def members(rates: Iterable[float], seed: int = 0) -> list[ss.Member]:
     return [ss.Member(lr=lr, seed=seed) for lr in rates]
 
 
-def classification(dtype: torch.dtype = torch.float64, samples: int = 44) -> tuple[torch.Tensor, torch.Tensor]:
+def classification(
+    dtype: torch.dtype = torch.float64, samples: int = 44
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Four features, three classes that a small net can learn most of."""
     generator = torch.Generator().manual_seed(5)
     x = torch.randn(samples, 4, dtype=torch.float64, generator=generator)
@@ -73,7 +75,7 @@ def assert_three_ways(
     momentum: np.ndarray | None = None,
     masks: Callable[[], AbstractContextManager[Any]] | None = None,
 ) -> ss.History:
-    """Stack, loop and naive twin agree on every loss, and in the end on held-out loss, weights and buffers."""
+    """Stack, loop and twin agree on every loss, and in the end on held-out loss, weights and buffers."""
     run = members(rates[:, 0], seed)
     controls = None if momentum is None else {"momentum": momentum}
     end = rates.shape[1]
@@ -100,7 +102,7 @@ def assert_three_ways(
             masks=masks() if masks else None,
         )
         np.testing.assert_allclose(stack.train_loss[row], losses, rtol=tolerance)
-        found = evaluate(model, {"loss": task.loss, "fingerprint": fingerprint}, task.val.all())
+        found = evaluate(model, {"loss": task.loss, "fingerprint": fingerprint}, task.val.all())  # type: ignore[union-attr]
         np.testing.assert_allclose(stack.val_loss[row, -1], found["loss"], rtol=tolerance)
         np.testing.assert_allclose(
             stack.metrics["fingerprint"][row, -1], found["fingerprint"], rtol=tolerance, atol=tolerance

@@ -30,7 +30,7 @@ class RowMajorDropout(TorchFunctionMode):
         if func in _REPLACED:
             return _REPLACED[func](*args, **kwargs)
         if func is F.multi_head_attention_forward:
-            # torch runs this function's body with the mode off, so the two that it calls are put in its place.
+            # torch runs this function's body with the mode off, so what it calls is replaced there.
             with (
                 mock.patch.object(F, "dropout", dropout),
                 mock.patch.object(F, "scaled_dot_product_attention", attention),
@@ -119,9 +119,13 @@ def embedding_bag(
     *args: Any,
     **options: Any,
 ) -> torch.Tensor:
-    """`embedding_bag` of rows (B, L) by plain look-ups, where that is all it does: it has no batching rule."""
+    """`embedding_bag`, which has no batching rule; of rows (B, L) and without options by plain look-ups."""
     rest = [max_norm, scale_grad_by_freq, *args, *options.values()]
-    if input.ndim == 2 and mode in ("sum", "mean") and not any(value is not None and value is not False for value in rest):
+    if (
+        input.ndim == 2
+        and mode in ("sum", "mean")
+        and not any(value is not None and value is not False for value in rest)
+    ):
         found = F.embedding(input, weight)
         return found.sum(dim=1) if mode == "sum" else found.mean(dim=1)
     return F.embedding_bag(

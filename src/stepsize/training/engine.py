@@ -22,7 +22,7 @@ from stepsize.training.stack import Stack
 
 EngineName = Literal["auto", "stack", "loop"]
 Progress = Callable[[int], None]
-"""Called with the member-updates finished since the last call, those that a diverged member skips included."""
+"""Called with the member-updates finished since the last call; a diverged member's rest is finished too."""
 
 PROGRESS_EVERY = 50
 
@@ -111,14 +111,16 @@ def _checked_controls(task: Task, controls: Mapping[str, np.ndarray], steps: int
         if values.shape != (steps,) or not np.isfinite(values).all():
             wrong = f"shape {values.shape}" if values.shape != (steps,) else "values that are not finite"
             raise ValueError(
-                f"controls[{name!r}] must hold one finite number per update, shape ({steps},), but has {wrong}"
+                f"controls[{name!r}] must hold one finite number per update, shape "
+                f"({steps},), but has {wrong}"
             )
     if checked:
         groups = task.make_optimizer(task.make_model(task.seed), 1.0).param_groups
         for name in checked:
             if not any(has_control(group, name) for group in groups):
                 raise ValueError(
-                    f"controls[{name!r}] must be a hyperparameter of the optimizer, but {task.optimizer_name} "
+                    f"controls[{name!r}] must be a hyperparameter of the optimizer, but "
+                    f"{task.optimizer_name} "
                     f"has {', '.join(sorted(set(groups[0]) - {'params'}))}"
                 )
     return checked

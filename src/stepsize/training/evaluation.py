@@ -1,4 +1,4 @@
-"""The held-out data as both engines evaluate it: the same batches, in the same order, on their own random numbers."""
+"""The held-out data as both engines evaluate it: the same batches, order and random numbers."""
 
 from __future__ import annotations
 

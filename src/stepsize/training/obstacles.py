@@ -39,7 +39,7 @@ def refuse_known(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
 
 @dataclass(frozen=True)
 class PlainUpdate:
-    """What one ordinary update gives: the loss, each parameter's gradient (None: not reached), the buffers."""
+    """What one ordinary update gives: loss, gradients (None where the loss does not reach), buffers."""
 
     loss: torch.Tensor
     grads: Mapping[str, torch.Tensor | None]
@@ -82,7 +82,7 @@ def agrees(
     reached = {name: g for name, g in plain.grads.items() if g is not None}
     if reached.keys() != grads.keys() or plain.buffers.keys() != buffers.keys():
         return False
-    # A gradient that is zero but for rounding (a bias under BatchNorm) is compared on the scale of the others.
+    # A gradient that is zero but for rounding (a bias under BatchNorm) is held to the scale of the others.
     scale = max((_largest(g) for g in reached.values()), default=0.0)
     return (
         close(loss, plain.loss)

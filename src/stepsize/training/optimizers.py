@@ -74,7 +74,7 @@ def _adam(p: torch.Tensor, g: torch.Tensor, lr: torch.Tensor, slot: Slot, group:
 
 
 def _adamw(p: torch.Tensor, g: torch.Tensor, lr: torch.Tensor, slot: Slot, group: Group, step: int) -> None:
-    # Before it became a subclass of Adam (torch 2.7), AdamW had no `decoupled_weight_decay` among its options.
+    # Before torch 2.7, AdamW had no `decoupled_weight_decay` among its options.
     _adam(p, g, lr, slot, {**group, "decoupled_weight_decay": True}, step)
 
 
@@ -238,7 +238,7 @@ def has_control(group: Group, name: str) -> bool:
 
 
 def set_control(group: dict[str, Any], name: str, value: float) -> None:
-    """Set a hyperparameter where the group has it; "momentum" means the first beta of Adam-like optimizers."""
+    """Set a hyperparameter where the group has it; "momentum" is the first beta of Adam-like optimizers."""
     if name == "momentum" and "betas" in group:
         group["betas"] = (value, *group["betas"][1:])
     elif name in group:

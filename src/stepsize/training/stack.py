@@ -28,7 +28,7 @@ from stepsize.training.optimizers import Native, Separate, StackedOptimizer, nat
 from stepsize.training.trace import NotRecordableError, Traced
 from stepsize.training.watch import Watch
 
-REBUILD_COST = 50
+REBUILD_COST = 100
 """Updates that recording the kernels for a smaller stack costs, roughly (see docs, "the engine")."""
 
 Tensors = dict[str, torch.Tensor]

@@ -22,8 +22,8 @@ def preserved(*objects: Any) -> Iterator[None]:
     `objects` are `nn.Module`s (weights, buffers, gradients, train/eval modes, `requires_grad`, attributes),
     torch optimizers (state and parameter groups), `torch.Generator`s, and anything else with `state_dict` and
     `load_state_dict` (schedulers, gradient scalers, stateful loaders). The state of torch's, NumPy's and
-    Python's random number generators is always included. Everything is put back on exceptions, Ctrl-C and out-of-memory
-    too, and every object is tried even if another cannot be restored.
+    Python's random number generators is always included. Everything is put back on exceptions, Ctrl-C
+    and out-of-memory too, and every object is tried even if another cannot be restored.
 
     Raises:
         TypeError: an object is of none of these kinds.
@@ -38,7 +38,7 @@ def preserved(*objects: Any) -> Iterator[None]:
         for restore in restores:
             try:
                 restore()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - one failure must not keep the rest from coming back
                 failures.append(error)
         if failures:
             raise ExceptionGroup("the state from before the measurement could not be put back", failures)
@@ -56,7 +56,8 @@ def _snapshot(item: Any) -> Restore:
         state = copy.deepcopy(item.state_dict())
         return lambda: item.load_state_dict(state)
     raise TypeError(
-        f"cannot preserve a {type(item).__name__}: it must be a module, an optimizer, a torch.Generator, or have "
+        f"cannot preserve a {type(item).__name__}: it must be a module, an optimizer, a "
+        "torch.Generator, or have "
         "state_dict() and load_state_dict()"
     )
 

@@ -20,12 +20,12 @@ from stepsize._capabilities import first_line
 from stepsize._rng import capture_rng, restore_rng, same_rng
 from stepsize.training.dropout import RowMajorDropout
 
-TRACE_AT = 3
-"""Call (of one set of shapes) at which tracing starts: a rare shape is never worth it."""
+TRACE_AT = 30
+"""Call (of one set of shapes) at which recording pays: it takes about as long as the calls before it."""
 
 COMPARE_AFTER = frozenset((1, 2, 100, 1000))
-"""Calls after recording at which the record is compared again: at once on other data, since what was read from
-the first batch may have been frozen into the record; later, since a model may change."""
+"""Calls after recording at which the record is compared again: at once on other data, since what was read
+from the first batch may have been frozen into the record; later, since a model may change."""
 
 RTOL = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Largest relative difference, in the maximum norm, that rounding may explain."""
@@ -38,8 +38,8 @@ class NotRecordableError(Exception):
 class Traced:
     """A function of trees of tensors that runs as recorded kernels once it has been called a few times.
 
-    With `required`, the first call already records, and `NotRecordableError` is raised when that fails or when
-    a record turns out to be wrong. Without, the function then runs as it is.
+    With `required`, the first call already records, and `NotRecordableError` is raised when that fails or
+    when a record turns out to be wrong. Without, the function then runs as it is.
     """
 
     def __init__(self, function: Callable[..., Any], *, required: bool = False) -> None:
