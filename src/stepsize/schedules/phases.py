@@ -105,8 +105,9 @@ def wsd(
     shape: Literal["linear", "1-sqrt", "1-square", "cosine", "exponential"] = "1-sqrt",
     floor: float = 0.0,
 ) -> Schedule:
-    """Warmup-stable-decay (trapezoid): warm up for `warm`, hold, decay over the last `cool` (Hägele et
-    al. 2024).
+    """Warmup-stable-decay (trapezoid): warm up for `warm`, hold, decay over the last `cool`.
+
+    Source: Hu et al. 2024 (MiniCPM); Hägele et al. 2024 for 1-sqrt.
     """
     phases = sequence(warmup(warm), hold(), decay(cool, shape=shape, floor=floor))
     return phases if lr == 1 else phases * lr
