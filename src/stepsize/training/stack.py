@@ -29,8 +29,8 @@ from stepsize.training.trace import NotRecordableError, Traced
 from stepsize.training.watch import Watch
 
 REBUILD_COST = 100
-"""Updates that a smaller stack costs before it pays: recording its kernels takes about 0.2 s, an update of the
-reference net 2 to 3 ms (16 members, batch 16 to 32, one core)."""
+"""Updates that a smaller stack costs before it pays: recording takes about 0.2 s, an update of the reference
+net 2 to 3 ms (16 members, batch 16 to 32, one core)."""
 
 Tensors = dict[str, torch.Tensor]
 
