@@ -47,6 +47,7 @@ examples: $(VENV)/.core ## run every example; what they write goes to out/
 
 bench: $(VENV)/.dev ## measure the engine against its rivals; the tables go to benchmarks/
 	$(BIN)/python -m benchmarks.engine $(ARGS)
+	$(BIN)/python -m benchmarks.schedules $(ARGS)
 
 package: $(VENV)/.package ## build the wheel and the sdist, and run what the wheel holds
 	rm -rf dist

@@ -9,7 +9,7 @@ import msgspec
 from stepsize._result import Provenance, Result
 from stepsize.decide.rehearsal import Rehearsal
 from stepsize.measure.curve import Curve
-from stepsize.schedules import Schedule
+from stepsize.schedules import Run, Schedule
 from stepsize.training import Cost
 
 AdviceStatus = Literal[
@@ -39,7 +39,7 @@ class Advice(Result, frozen=True, kw_only=True, eq=False):
     known so far, `interrupted`. `schedule` already carries `lr`; without one its peak is 1. `why` explains
     in plain sentences; for a status other than `ok` it says what to do.
 
-    `loss_kind` tells what the held-out losses were taken on. `start_loss` is the held-out loss before the
+    `samples` are the training samples of one epoch, None for a stream. `loss_kind` tells what the held-out losses were taken on. `start_loss` is the held-out loss before the
     first update, `expected_loss` the one that the longest rehearsal reached at `lr`; the real run, which is
     longer unless the rehearsal was a full one, should end lower. `prices` are what other rates would cost.
     `bracket` and `rehearsals` are the evidence, in the order in which it was taken.
@@ -54,6 +54,7 @@ class Advice(Result, frozen=True, kw_only=True, eq=False):
     why: str
     task: str
     steps: int
+    samples: int | None
     loss_kind: str
     start_loss: float | None
     expected_loss: float | None
@@ -68,6 +69,13 @@ class Advice(Result, frozen=True, kw_only=True, eq=False):
     def schedule(self) -> Schedule:
         """The schedule to train with, its peak at `lr`."""
         return Schedule.parse(self.schedule_text)
+
+    @property
+    def run(self) -> Run:
+        """The real run, for schedules that count in epochs or samples: `advice.schedule.values(advice.run)`."""
+        if self.samples is None:
+            return Run(steps=self.steps)
+        return Run(steps=self.steps, samples=self.samples, batch_size=self.batch_size)
 
     def __str__(self) -> str:
         head = (

@@ -101,6 +101,7 @@ def _advice(
         why=verdict.why,
         task=task.name,
         steps=task.steps,
+        samples=task.samples,
         loss_kind=task.loss_kind,
         start_loss=finite_or_none(search.rehearsals[-1].start_loss) if search.rehearsals else None,
         expected_loss=verdict.expected_loss,

@@ -9,14 +9,11 @@ from typing import Literal
 import numpy as np
 
 from stepsize._result import finite_or_none, frozen, provenance
-from stepsize.estimate import centred_average, finite_length, mean_over_seeds, suggest
+from stepsize.estimate import mean_over_seeds, smooth, suggest
 from stepsize.measure.curve import Curve
 from stepsize.task import Task
 from stepsize.training import Member, train
 from stepsize.training.engine import Progress
-
-SMOOTHING = 0.9
-"""Decay of the two-sided average drawn over a curve: about ten rates either way, and no lag."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ def measure_curve(
     return Curve(
         lrs=frozen(plan.lrs),
         losses=frozen(losses),
-        smoothed=frozen(averaged(mean)),
+        smoothed=frozen(smooth(mean)),
         diverged_at=frozen(diverged_at),
         mode=plan.mode,
         iters_per_rate=plan.iters,
@@ -68,20 +65,6 @@ def measure_curve(
         cost=history.cost,
         provenance=provenance(device=str(task.device), seeds=tuple(seeds)),
     )
-
-
-def averaged(losses: np.ndarray) -> np.ndarray:
-    """The two-sided average of a curve (n,), its explosion capped so that it does not reach back into the rest.
-
-    A loss that lies as far above the start as the lowest one lies below has lost everything; how far it goes
-    from there says nothing.
-    """
-    finite = losses[: finite_length(losses)]
-    if not finite.size:
-        return np.full(len(losses), np.nan)
-    start, lowest = finite[0], finite.min()
-    cap = start + max(start - lowest, 0.1 * abs(start))
-    return centred_average(np.where(np.isfinite(losses), np.minimum(losses, cap), losses), SMOOTHING)
 
 
 def _mean_per_rate(losses: np.ndarray, iters: tuple[int, ...]) -> np.ndarray:

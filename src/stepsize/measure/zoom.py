@@ -94,6 +94,16 @@ class _Rounds:
                 trials,
             )
         best = float(trials.lrs[at])
+        if at in (0, len(mean) - 1):
+            return self._answer(
+                "not_bracketed",
+                None,
+                f"of the restarted trials the last one tried, {best:.3g}, is still the best after {EXTENSIONS} "
+                "extensions, so the turn of a rising rate says little about runs at a fixed one",
+                coarse,
+                bracket,
+                trials,
+            )
         lr = best * (1 + 1 / CANDIDATE_FACTOR) / 2
         why = (
             f"round 1 turned at {turn:.3g}, round 2 at {centre:.3g}; of the restarted trials {best:.3g} "

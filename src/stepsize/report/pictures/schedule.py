@@ -31,12 +31,12 @@ class ScheduleData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def data(result: Result) -> ScheduleData | None:
-    """The schedule of an advice that names a rate, unless its lengths are in epochs: a result knows none."""
+    """The schedule of an advice that names a rate, unless its lengths are in tokens: a result knows none."""
     if not isinstance(result, Advice) or result.lr is None:
         return None
     try:
-        rates = np.asarray(result.schedule.values(result.steps), dtype=np.float64)
-    except ValueError:  # a length in a unit that needs the data set's size
+        rates = np.asarray(result.schedule.values(result.run), dtype=np.float64)
+    except ValueError:  # tokens, or epochs of a stream
         return None
     kept = _thinned(rates)
     return ScheduleData(
