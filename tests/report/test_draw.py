@@ -88,8 +88,13 @@ def test_a_dollar_in_a_name_is_no_formula(tmp_path: Path) -> None:
     draw(advice(loss_kind="$\\frac{1"), tmp_path / "advice.png")
 
 
-def test_a_schedule_in_epochs_has_no_picture_but_the_rest_has() -> None:
+def test_a_schedule_in_epochs_is_drawn() -> None:
     text = "0.4 * (warmup('1 epochs') | cosine())"
+    assert draw(advice(schedule_text=text), figure="schedule").axes
+
+
+def test_a_schedule_in_tokens_has_no_picture_but_the_rest_has() -> None:
+    text = "0.4 * (warmup('1000 tokens') | cosine())"
     assert draw(advice(schedule_text=text)).axes
     with pytest.raises(ValueError, match="figure must be one of"):
         draw(advice(schedule_text=text), figure="schedule")
