@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stepsize.measure.curve import Curve
     from stepsize.measure.range_test import Stage, range_test
     from stepsize.measure.zoom import Zoom
+    from stepsize.runs import Runs, sweep
     from stepsize.schedules import Run, Schedule
     from stepsize.task import Task, accuracy, supervised
     from stepsize.training import History, Member, preserved, train
@@ -25,6 +26,7 @@ _HOME = {
     "History": "stepsize.training",
     "Member": "stepsize.training",
     "Run": "stepsize.schedules",
+    "Runs": "stepsize.runs",
     "Schedule": "stepsize.schedules",
     "Stage": "stepsize.measure.range_test",
     "Task": "stepsize.task",
@@ -36,6 +38,7 @@ _HOME = {
     "range_test": "stepsize.measure.range_test",
     "schedules": "stepsize",
     "supervised": "stepsize.task",
+    "sweep": "stepsize.runs",
     "train": "stepsize.training",
     "tune": "stepsize.decide.tune",
 }
@@ -47,6 +50,7 @@ __all__ = [
     "History",
     "Member",
     "Run",
+    "Runs",
     "Schedule",
     "Stage",
     "Task",
@@ -59,6 +63,7 @@ __all__ = [
     "range_test",
     "schedules",
     "supervised",
+    "sweep",
     "train",
     "tune",
 ]

@@ -1,0 +1,246 @@
+"""sweep: every combination of rates, batch sizes, seeds and schedules, trained once and never lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from stepsize._progress import Reporter, reporting
+from stepsize._result import provenance
+from stepsize.runs.assemble import assemble
+from stepsize.runs.cell import TRAIN_POINTS, Cell
+from stepsize.runs.drive import Drive, Tally
+from stepsize.runs.executor import Executor, LocalExecutor
+from stepsize.runs.fingerprint import fingerprint, versions
+from stepsize.runs.halving import Halving
+from stepsize.runs.ledger import Ledger, Study, key_of, study_of
+from stepsize.runs.plan import Grid, Job, Tasks, cells_of, evaluation_points, grid_of, groups_of
+from stepsize.runs.storage import LedgerFullError
+from stepsize.runs.table import Runs
+from stepsize.runs.worker import Worker
+from stepsize.schedules import Schedule
+from stepsize.task import Task
+
+
+def sweep(
+    task: Task,
+    lr: float | Iterable[float],
+    *,
+    batch_size: int | Literal["full"] | Iterable[int | Literal["full"]] | None = None,
+    seeds: int | Iterable[int] = 3,
+    schedule: Schedule | str | Iterable[Schedule | str] = "fixed",
+    store: str | os.PathLike[str] | None = None,
+    evaluate: int | str = "twice an epoch",
+    executor: Literal["local", "ray"] | Executor = "local",
+    halving: Halving | None = None,
+    keep: Literal["thinned", "all"] = "thinned",
+    name: str | None = None,
+    identity: str | None = None,
+    memory: int | None = None,
+    progress: bool | Reporter | None = None,
+) -> Runs:
+    """Train every combination of rate, batch size, seed and schedule to the task's horizon.
+
+    The rates of one batch size, schedule and seed are one computation. Each such group is written to the
+    ledger when it is finished, in one transaction: whatever happens to the process or the machine, only the
+    groups in flight are lost, and the same call goes on from there. What is finished is never trained again,
+    and an interrupted sweep gives the numbers of one that was not, bit for bit, on the same machine with as
+    many threads. Several processes may work on one ledger at once. Ctrl-C returns what is finished, with
+    status "interrupted".
+
+    Args:
+        task: what to train; a task made with `epochs` sees the same samples at every batch size.
+        lr: the rates, at the schedule's peak.
+        batch_size: samples per update, one or several, or "full"; by default the task's.
+        seeds: how many, counting up from the task's, or which.
+        schedule: one or several, as a `Schedule` or its text; the peak of each is replaced by the rates.
+        store: the ledger's file, made if absent; without one, the results are in what is returned alone.
+        evaluate: when the held-out loss and metrics are taken besides the start and the end: "twice an
+            epoch", "4 an epoch", "20 a run", "every 500 updates", or a number of times a run.
+        executor: "local" for this process, "ray" for a Ray cluster, or an `Executor`.
+        halving: leave out the worst rates after early rounds; then no curves can be compared.
+        keep: "thinned" keeps the training loss as means over at most 200 stretches of a run, "all" as it is.
+        name: how the ledger calls the task; by default the task's own name.
+        identity: stands for the task instead of its code and data, where those change without a meaning, such
+            as a Dataset that counts its reads.
+        memory: bytes that a stack may use; by default half of what is available. A group that does not fit
+            trains in waves, and only with a fixed number are these always the same ones.
+        progress: True for a bar on stderr, False for silence, or a `Reporter`; by default a bar if stderr
+            is a terminal.
+
+    Raises:
+        ValueError: an empty list, a value given twice, a rate or size that cannot work.
+        TypeError: `task` is not a Task, or an argument has a type that cannot work.
+        TaskChangedError: the ledger knows another task under this name; the message says what differs.
+        LedgerError: the ledger is damaged, was written by a newer stepsize, or cannot be written.
+    """
+    if not isinstance(task, Task):
+        raise TypeError(
+            f"task must be a stepsize.Task, but is a {type(task).__name__}: make one with ss.Task(…)"
+        )
+    if keep not in ("thinned", "all"):
+        raise ValueError(f"keep must be 'thinned' or 'all', but is {keep!r}")
+    grid = grid_of(task, lr, batch_size, seeds, schedule, evaluate)
+    chosen = _executor(executor)
+    tasks = Tasks(task)
+    cells_of(grid, tasks)  # every batch size and schedule is checked before any work
+    study = study_of(
+        name or task.name, fingerprint(task, identity), versions(task), _description(task, grid.seeds)
+    )
+    path = None if store is None else Path(store)
+    with Ledger(path) as ledger, reporting(progress) as reporter:
+        planner = _Planner(study, grid, tasks, memory, TRAIN_POINTS if keep == "thinned" else None)
+        with contextlib.suppress(KeyboardInterrupt):  # what is finished is there, and the rest is missing
+            for share, rates in _rounds(ledger, planner, halving):
+                _train_round(ledger, planner, share, rates, halving, chosen, reporter)
+        return assemble(ledger, study, ledger.calls(study.id)[-1], _backed_up(ledger))
+
+
+def _executor(executor: Literal["local", "ray"] | Executor) -> Executor:
+    if executor == "local":
+        return LocalExecutor()
+    if executor == "ray":
+        from stepsize.runs.ray_executor import RayExecutor
+
+        return RayExecutor()
+    if isinstance(executor, str):
+        raise ValueError(f"executor must be 'local', 'ray' or an Executor, but is {executor!r}")
+    return executor
+
+
+def _description(task: Task, seeds: tuple[int, ...]) -> dict[str, Any]:
+    known: dict[str, Any] = msgspec.to_builtins(provenance(device=str(task.device), seeds=seeds))
+    return {
+        "loss_kind": task.loss_kind,
+        "optimizer": task.optimizer_name,
+        "metrics": list(task.metrics),
+        "samples": task.samples,
+        "provenance": known,
+    }
+
+
+class _Planner:
+    """What the rounds of a sweep have in common."""
+
+    def __init__(
+        self, study: Study, grid: Grid, tasks: Tasks, memory: int | None, train_points: int | None
+    ) -> None:
+        self.study, self.grid, self.tasks = study, grid, tasks
+        self._memory, self._train_points = memory, train_points
+        self.keys: list[str] = []
+
+    def keyed(self, cells: Sequence[Cell]) -> list[tuple[str, Cell]]:
+        """Each cell with its key."""
+        seed = self.tasks.base.seed
+        return [(key_of(self.study, cell, self._points(cell), seed), cell) for cell in cells]
+
+    def jobs(self, cells: Sequence[tuple[str, Cell]]) -> list[Job]:
+        """The groups that these cells train in."""
+        return [
+            Job(
+                keys=tuple(key for key, _ in rows),
+                cells=tuple(cell for _, cell in rows),
+                evaluate_at=self._points(rows[0][1]),
+                memory=self._memory,
+                train_points=self._train_points,
+            )
+            for rows in groups_of(cells)
+        ]
+
+    def _points(self, cell: Cell) -> tuple[int, ...]:
+        return evaluation_points(self.tasks[cell.batch_size], self.grid.evaluate, cell.until)
+
+    def arguments(self, halving: Halving | None) -> dict[str, Any]:
+        """The call as the ledger keeps it: enough to make it again."""
+        grid, task = self.grid, self.tasks.base
+        by_epochs = task._arguments["epochs"] is not None
+        return {
+            "lr": list(grid.lrs),
+            "batch_size": list(grid.batch_sizes),
+            "seeds": list(grid.seeds),
+            "schedule": list(grid.schedules),
+            "evaluate": grid.evaluate,
+            "epochs": task._arguments["epochs"] if by_epochs else None,
+            "steps": None if by_epochs else task.steps,
+            "halving": None if halving is None else msgspec.to_builtins(halving),
+        }
+
+
+Rates = dict[tuple[int, str], list[float]] | None
+
+
+def _rounds(ledger: Ledger, planner: _Planner, halving: Halving | None) -> Iterator[tuple[float, Rates]]:
+    """The share of the horizon and the rates of each round; later ones depend on what earlier ones left."""
+    rates: Rates = None
+    for share in halving.shares if halving else ():
+        yield share, rates
+        cells = planner.keyed(cells_of(planner.grid, planner.tasks, share=share, lrs=rates))
+        assert halving is not None
+        rates = halving.survivors(list(ledger.chosen(planner.study.id, [key for key, _ in cells]).values()))
+    yield 1.0, rates
+
+
+def _train_round(
+    ledger: Ledger,
+    planner: _Planner,
+    share: float,
+    rates: Rates,
+    halving: Halving | None,
+    executor: Executor,
+    reporter: Reporter,
+) -> None:
+    cells = planner.keyed(cells_of(planner.grid, planner.tasks, share=share, lrs=rates))
+    planner.keys += [key for key, _ in cells]
+    ledger.begin(planner.study, planner.arguments(halving), planner.keys)
+    done = ledger.chosen(planner.study.id, [key for key, _ in cells])
+    jobs = planner.jobs([(key, cell) for key, cell in cells if key not in done])
+    if not jobs:
+        return
+    reporter.expect(sum(job.updates for job in jobs))
+    worker = Worker.here()
+    drive = Drive(
+        ledger=ledger,
+        study=planner.study,
+        executor=executor,
+        worker=worker,
+        tally=Tally(reporter, len(cells), list(done.values())),
+        reporter=reporter,
+    )
+    with ledger.heartbeat(worker), _released(ledger, worker), _running(executor, planner.tasks, reporter):
+        drive.run(jobs)
+
+
+@contextlib.contextmanager
+def _released(ledger: Ledger, worker: Worker) -> Iterator[None]:
+    """Leases are given back whatever happens, and an error of the work is never hidden by one of giving back."""
+    try:
+        yield
+    except BaseException as error:
+        try:
+            ledger.release(worker)
+        except Exception as second:  # noqa: BLE001 - the lease ends by itself
+            error.add_note(f"the leases could not be given back: {second}")
+        raise
+
+
+@contextlib.contextmanager
+def _running(executor: Executor, tasks: Tasks, reporter: Reporter) -> Iterator[None]:
+    try:
+        executor.start(tasks, reporter.advance)
+        yield
+    finally:
+        executor.close()
+
+
+def _backed_up(ledger: Ledger) -> tuple[str, ...]:
+    """Copy the ledger; a backup that fails is no reason to withhold the results."""
+    try:
+        ledger.back_up()
+    except LedgerFullError as error:
+        return (str(error),)
+    return ()
