@@ -14,6 +14,7 @@ from stepsize.cli import main
 TASK_FILE = """
 import os
 import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from tests.tasks import digits_task
 
 task = digits_task(steps=40)

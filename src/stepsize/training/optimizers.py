@@ -155,13 +155,16 @@ class Native:
 
     def step(self, grads: Sequence[torch.Tensor], lr: torch.Tensor) -> None:
         self._step += 1
-        scaled = {ratio: lr if ratio == 1 else lr * ratio for ratio in set(self._ratios)}
+        rates: dict[tuple[float, torch.dtype, int], torch.Tensor] = {}
         for p, g, slot, group, ratio in zip(
             self._params, grads, self._slots, self._groups, self._ratios, strict=True
         ):
-            # Never less than float32, as torch reckons with rates: 1 - lr·decay rounds to 1 in bfloat16.
-            rate = scaled[ratio].to(torch.promote_types(p.dtype, torch.float32)).view(-1, *[1] * (p.ndim - 1))
-            self._update(p, g, rate, slot, group, self._step)
+            kind = (ratio, p.dtype, p.ndim)
+            if kind not in rates:
+                # Never less than float32, as torch reckons with rates: 1 - lr·decay rounds to 1 in bfloat16.
+                dtype = torch.promote_types(p.dtype, torch.float32)
+                rates[kind] = (lr * ratio).to(dtype).view(-1, *[1] * (p.ndim - 1))
+            self._update(p, g, rates[kind], slot, group, self._step)
 
     def set(self, name: str, value: float) -> None:
         for group in self._groups:

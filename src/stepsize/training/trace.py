@@ -12,13 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from stepsize._capabilities import first_line
 from stepsize._rng import capture_rng, restore_rng, same_rng
 from stepsize.training.dropout import RowMajorDropout
+from stepsize.training.kernels import simplify
 
 TRACE_AT = 30
 """Call (of one set of shapes) at which recording pays: it takes about as long as the calls before it."""
@@ -45,41 +45,40 @@ class Traced:
     def __init__(self, function: Callable[..., Any], *, required: bool = False) -> None:
         self._function, self._required = function, required
         self._calls: dict[Any, int] = {}
-        self._records: dict[Any, GraphModule | None] = {}
+        self._records: dict[Any, _Record | None] = {}
         self._recorded_at: dict[Any, int] = {}
 
     def __call__(self, *args: Any) -> Any:
-        leaves, tree = tree_flatten(args)
-        others = {type(leaf).__name__ for leaf in leaves if not isinstance(leaf, torch.Tensor)}
-        if others:
+        leaves: list[torch.Tensor] = []
+        layout: list[Any] = []
+        try:
+            _read(args, leaves, layout)
+        except TypeError as error:
             if self._required:
-                raise NotRecordableError(
-                    f"besides tensors the batch holds values of type {', '.join(sorted(others))}"
-                )
-            return self._plain(args)
-        key = (tree, tuple((leaf.shape, leaf.stride(), leaf.dtype) for leaf in leaves))
+                raise NotRecordableError(str(error)) from error
+            return self._function_with_masks(*args)
+        key = tuple(layout)
         calls = self._calls[key] = self._calls.get(key, 0) + 1
         if key not in self._records:
             if calls < TRACE_AT and (self._records or not self._required):
-                return self._plain(args)
+                return self._function_with_masks(*args)
             self._recorded_at[key] = calls
-            return self._record(key, args)
+            return self._record(key, args, leaves)
         record = self._records[key]
         if record is None:
-            return self._plain(args)
+            return self._function_with_masks(*args)
         if calls - self._recorded_at[key] in COMPARE_AFTER:
-            return self._checked(key, record, args)
-        return record(*args)
+            return self._checked(key, record, args, leaves)
+        return record(leaves)
 
-    def _plain(self, args: Any) -> Any:
+    def _function_with_masks(self, *args: Any) -> Any:
         with RowMajorDropout():
             return self._function(*args)
 
-    def _record(self, key: Any, args: Any) -> Any:
+    def _record(self, key: Any, args: Any, leaves: list[torch.Tensor]) -> Any:
         before = capture_rng()
         try:
-            with RowMajorDropout():
-                record = make_fx(lambda *inputs: self._function(*inputs))(*args)
+            record = _Record(self._function_with_masks, args)
         except Exception as error:  # a decision that rests on a tensor's value, or on chance
             if self._required:
                 raise NotRecordableError(
@@ -87,28 +86,70 @@ class Traced:
                 ) from error
             restore_rng(before)
             self._records[key] = None
-            return self._plain(args)
+            return self._function_with_masks(*args)
         restore_rng(before)
-        return self._checked(key, record, args)
+        return self._checked(key, record, args, leaves)
 
-    def _checked(self, key: Any, record: GraphModule, args: Any) -> Any:
-        """The plain result; the record is kept if it gives the same."""
-        result, same = self._compare(record, args)
+    def _checked(self, key: Any, record: _Record, args: Any, leaves: list[torch.Tensor]) -> Any:
+        """The plain result; the record is kept if it gives the same and draws the same random numbers."""
+        before = capture_rng()
+        recorded = record(leaves)
+        after = capture_rng()
+        restore_rng(before)
+        plain = self._function_with_masks(*args)
+        (ours, shape), (theirs, other) = tree_flatten(recorded), tree_flatten(plain)
+        same = shape == other and same_rng(after, capture_rng())
+        same = same and all(close(a, b) for a, b in zip(ours, theirs, strict=True))
         if not same and self._required:
             raise NotRecordableError("the model or its loss changes its own behaviour while it trains")
         self._records[key] = record if same else None
-        return result
+        return plain
 
-    def _compare(self, record: GraphModule, args: Any) -> tuple[Any, bool]:
-        """The plain result, and whether the record gives the same and draws the same random numbers."""
-        before = capture_rng()
-        recorded = record(*args)
-        after = capture_rng()
-        restore_rng(before)
-        plain = self._plain(args)
-        (ours, shape), (theirs, other) = tree_flatten(recorded), tree_flatten(plain)
-        same = shape == other and same_rng(after, capture_rng())
-        return plain, same and all(close(a, b) for a, b in zip(ours, theirs, strict=True))
+
+class _Record:
+    """The kernels of one call, simplified; called with the leaves of its arguments."""
+
+    def __init__(self, function: Callable[..., Any], args: Any) -> None:
+        leaves, inputs = tree_flatten(args)
+        outputs: list[TreeSpec] = []
+
+        def flat(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            results, spec = tree_flatten(function(*tree_unflatten(tensors, inputs)))
+            outputs.append(spec)
+            return tuple(results)
+
+        self._kernels = simplify(make_fx(flat)(*leaves)).forward
+        self._outputs = outputs[-1]
+        self._flat = all(child.is_leaf() for child in self._outputs.children()) and self._outputs.type is tuple
+
+    def __call__(self, leaves: list[torch.Tensor]) -> Any:
+        results = self._kernels(*leaves)
+        return tuple(results) if self._flat else tree_unflatten(results, self._outputs)
+
+
+def _read(tree: Any, leaves: list[torch.Tensor], layout: list[Any]) -> None:
+    """Collect a tree's tensors, in torch's own order, and all that a record of them rests on.
+
+    Raises `TypeError` for a leaf that is no tensor.
+    """
+    if isinstance(tree, torch.Tensor):
+        leaves.append(tree)
+        layout += (tree.shape, tree.stride(), tree.dtype)
+    elif type(tree) is dict:
+        layout.append(len(tree))
+        for key, value in tree.items():
+            layout.append(key)
+            _read(value, leaves, layout)
+    elif type(tree) in (tuple, list):
+        layout += (type(tree), len(tree))
+        for value in tree:
+            _read(value, leaves, layout)
+    else:
+        inner, spec = tree_flatten(tree)
+        if spec.is_leaf():
+            raise TypeError(f"besides tensors the batch holds values of type {type(tree).__name__}")
+        layout.append(spec)
+        _read(inner, leaves, layout)
 
 
 def close(a: torch.Tensor, b: torch.Tensor, scale: float = 0.0) -> bool:
@@ -120,11 +161,14 @@ def close(a: torch.Tensor, b: torch.Tensor, scale: float = 0.0) -> bool:
         return False
     if not a.is_floating_point():
         return torch.equal(a, b)
-    finite = torch.isfinite(a)
-    if not torch.equal(finite, torch.isfinite(b)):
-        return False
-    x, y = a[finite].double(), b[finite].double()
+    if bool(torch.isfinite(a).all()) and bool(torch.isfinite(b).all()):
+        x, y = a, b
+    else:
+        finite = torch.isfinite(a)
+        if not torch.equal(finite, torch.isfinite(b)):
+            return False
+        x, y = a[finite], b[finite]
     if x.numel() == 0:
         return True
-    scale = max(scale, float(torch.maximum(x.abs().max(), y.abs().max())))
+    scale = max(scale, float(x.abs().max()), float(y.abs().max()))
     return float((x - y).abs().max()) <= RTOL.get(a.dtype, 1e-2) * scale + torch.finfo(a.dtype).tiny

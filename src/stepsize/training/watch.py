@@ -27,14 +27,15 @@ class Watch:
 
     def diverged(self, rows: np.ndarray, losses: np.ndarray) -> np.ndarray:
         """Take in the losses (len(rows),) of the members `rows`; True where a member has now diverged."""
-        fresh = np.isnan(self._limit[rows])
-        if fresh.any():
+        limit = self._limit[rows]
+        if np.isnan(limit).any():
+            fresh = np.isnan(limit)
             start = losses[fresh]
-            limit = start + (self._multiple - 1.0) * np.abs(start)
-            self._limit[rows[fresh]] = np.where(start == 0, np.inf, limit)
+            limit[fresh] = np.where(start == 0, np.inf, start + (self._multiple - 1.0) * np.abs(start))
+            self._limit[rows] = limit
         with np.errstate(invalid="ignore", over="ignore"):
-            self._average[rows] = SMOOTHING * self._average[rows] + (1 - SMOOTHING) * losses
-            self._weight[rows] = SMOOTHING * self._weight[rows] + (1 - SMOOTHING)
-            above = self._average[rows] > self._weight[rows] * self._limit[rows]
-        beyond: np.ndarray = ~np.isfinite(losses) | above
+            average = self._average[rows] = SMOOTHING * self._average[rows] + (1 - SMOOTHING) * losses
+            weight = self._weight[rows] = SMOOTHING * self._weight[rows] + (1 - SMOOTHING)
+            # Compared this way round, a loss that is not a number has diverged as well.
+            beyond: np.ndarray = ~(average <= weight * limit) | ~np.isfinite(losses)
         return beyond

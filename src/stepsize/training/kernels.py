@@ -1,0 +1,162 @@
+"""A recorded list of kernels, freed of what does nothing: the same results from fewer calls.
+
+`vmap` leaves views that change no shape, transpositions that undo each other, the same comparison made
+four times over, and constants made anew at every call. Each costs as much as a small kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch.fx import Graph, GraphModule, Node
+
+aten = torch.ops.aten
+
+VIEWS = (aten.view.default, aten._unsafe_view.default, aten.expand.default, aten.transpose.int)
+SAME = (aten.alias.default, aten.detach.default, aten.lift_fresh.default)
+ONES = {aten.mul.Tensor: 1, aten.mul.Scalar: 1, aten.div.Tensor: 1, aten.add.Scalar: 0}
+"""Operations with the number that makes them do nothing."""
+
+FILLED = {aten.ones_like.default: 1, aten.zeros_like.default: 0}
+"""Operations whose result depends on no more than their argument's shape, with what it is filled with."""
+
+
+def simplify(record: GraphModule) -> GraphModule:
+    """Take out of a record what does nothing; changes the record and returns it."""
+    graph = record.graph
+    touched = _written_to(graph)
+    _drop_no_ops(graph, touched)
+    _hoist_constants(record, touched)
+    _merge_equal(graph, touched)
+    graph.eliminate_dead_code()
+    graph.lint()
+    record.recompile()
+    return record
+
+
+def _written_to(graph: Graph) -> set[Node]:
+    """Nodes that share memory with something that a kernel writes into: these are left as they stand."""
+    touched: set[Node] = set()
+    for node in graph.nodes:
+        if _is_call(node) and node.target._schema.is_mutable:
+            touched |= {node, *node.all_input_nodes}
+    aliases = [n for n in graph.nodes if _is_call(n) and n.target in (*VIEWS, *SAME)]
+    known = -1
+    while known != len(touched):
+        known = len(touched)
+        for node in aliases:
+            if node in touched or node.args[0] in touched:
+                touched |= {node, node.args[0]}
+    return touched
+
+
+def _drop_no_ops(graph: Graph, touched: set[Node]) -> None:
+    for node in list(graph.nodes):
+        if not _is_call(node) or node in touched:
+            continue
+        source = _equal_input(node)
+        if source is not None and source not in touched:
+            node.replace_all_uses_with(source)
+            graph.erase_node(node)
+
+
+def _equal_input(node: Node) -> Node | None:
+    """The node that this one merely repeats; None if it does something."""
+    source = node.args[0] if node.args else None
+    if not isinstance(source, Node):
+        return None
+    if node.target in SAME:
+        return source
+    if node.target in ONES and node.args[1] == ONES[node.target] and _like(node) == _like(source):
+        return source
+    if node.target is aten.transpose.int and source.target is aten.transpose.int:
+        original = source.args[0]
+        return original if isinstance(original, Node) and _like(original) == _like(node) else None
+    return source if node.target in VIEWS[:3] and _like(node) == _like(source) else None
+
+
+def _like(node: Node) -> tuple[Any, ...] | None:
+    """Shape, strides and type of a node's tensor; None where they are not known."""
+    value = node.meta.get("tensor_meta") or node.meta.get("val")
+    if value is None or not hasattr(value, "shape"):
+        return (node,)
+    stride = value.stride() if callable(value.stride) else value.stride
+    return tuple(value.shape), tuple(stride), value.dtype
+
+
+def _hoist_constants(record: GraphModule, touched: set[Node]) -> None:
+    """Make once what rests on no input: filled tensors and what is computed from them alone."""
+    graph = record.graph
+    made: dict[Node, torch.Tensor] = {}
+    for node in list(graph.nodes):
+        if not _is_call(node) or node in touched or _draws(node):
+            continue
+        value = _constant(node, made)
+        if value is None:
+            continue
+        made[node] = value
+    for number, (node, value) in enumerate(made.items()):
+        if any(user not in made for user in node.users):
+            name = f"_constant_{number}"
+            record.register_buffer(name, value)
+            with graph.inserting_before(node):
+                kept = graph.get_attr(name)
+            kept.meta = dict(node.meta)
+            node.replace_all_uses_with(kept)
+
+
+def _constant(node: Node, made: dict[Node, torch.Tensor]) -> torch.Tensor | None:
+    if node.target in FILLED:
+        source = node.args[0]
+        meta = source.meta.get("tensor_meta") if isinstance(source, Node) else None
+        # Large ones are cheaper to fill than to fetch, and would be kept in memory for good.
+        if meta is None or math.prod(meta.shape) > SMALL or set(node.kwargs) - {"pin_memory", "memory_format"}:
+            return None
+        return node.target(torch.empty(meta.shape, dtype=meta.dtype, device=_device(node)))
+    if any(inner not in made for inner in node.all_input_nodes):
+        return None
+    args, kwargs = torch.fx.map_arg((node.args, dict(node.kwargs)), lambda inner: made[inner])
+    value = node.target(*args, **kwargs)
+    return value if isinstance(value, torch.Tensor) and value.numel() <= SMALL else None
+
+
+SMALL = 4096
+"""Elements of a tensor that may be kept as a constant."""
+
+
+def _device(node: Node) -> torch.device:
+    value = node.meta.get("val")
+    return value.device if isinstance(value, torch.Tensor) else torch.device("cpu")
+
+
+def _merge_equal(graph: Graph, touched: set[Node]) -> None:
+    """Let one kernel serve where several compute the same from the same."""
+    first: dict[Any, Node] = {}
+    for node in list(graph.nodes):
+        if not _is_call(node) or node in touched or _draws(node) or any(i in touched for i in node.all_input_nodes):
+            continue
+        key = (node.target, _hashable(node.args), _hashable(dict(node.kwargs)))
+        earlier = first.setdefault(key, node)
+        if earlier is not node:
+            node.replace_all_uses_with(earlier)
+            graph.erase_node(node)
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple(sorted((k, _hashable(v)) for k, v in value.items()))
+    if isinstance(value, (list, tuple)):
+        return tuple(_hashable(v) for v in value)
+    # 1, 1.0 and True are equal as keys, and not the same as arguments.
+    return value if isinstance(value, Node) else (type(value), value)
+
+
+def _is_call(node: Node) -> bool:
+    return node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)
+
+
+def _draws(node: Node) -> bool:
+    """Whether a kernel draws random numbers: then no two calls are the same."""
+    return torch.Tag.nondeterministic_seeded in node.target.tags  # type: ignore[union-attr]
