@@ -43,12 +43,12 @@ def test_regret_within_two_percent_on_a_small_adam_cnn() -> None:
     task = mnist_cnn_task()
     advice = ss.find_lr(task)
     assert advice.lr is not None
-    assert _stacked_regret(task, advice.lr, np.geomspace(0.002, 0.05, 10)) <= 0.02
+    assert _stacked_regret(task, advice.lr, np.geomspace(0.002, 0.05, 8)) <= 0.02
 
 
 def _stacked_regret(task: ss.Task, lr: float, grid: np.ndarray) -> float:
     """Regret on seeds that the finder did not use, full horizon."""
-    lrs, seeds = [lr, *grid.tolist()], (100, 101, 102)
+    lrs, seeds = [lr, *grid.tolist()], (100, 101)
     members = [ss.Member(rate, seed) for seed in seeds for rate in lrs]
     rates = np.array([[member.lr] for member in members]) * np.ones((1, task.steps))
     history = ss.train(task, members, rates, evaluate_at=[0, task.steps])
