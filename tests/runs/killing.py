@@ -1,0 +1,122 @@
+"""A sweep that is killed twenty times and gone on with, against one that is left alone; run by test_crashes.py.
+
+    python -m tests.runs.killing FOLDER
+
+Every sweep runs in a process of its own, forked from this one, so that torch is imported once. Nothing here
+trains in this process itself.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import stepsize as ss
+from stepsize.runs import Job, LocalExecutor
+from tests.runs.grids import RATES, SEEDS, assert_same, small_task
+
+KILLS = 20
+CELLS = len(RATES) * SEEDS * 2
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """The pid of a new process that does the work and ends."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        work()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def finish(pid: int) -> None:
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def sweep(store: Path, executor: LocalExecutor | None = None) -> ss.Runs:
+    return ss.sweep(
+        small_task(), RATES, seeds=SEEDS, batch_size=[30, 50], store=store, executor=executor or LocalExecutor()
+    )  # fmt: skip
+
+
+def finished(store: Path) -> int:
+    if not store.exists():
+        return 0
+    with closing(sqlite3.connect(store)) as connection:
+        try:
+            return int(connection.execute("SELECT count(*) FROM cells").fetchone()[0])
+        except sqlite3.OperationalError:  # killed before there was a table
+            return 0
+
+
+class Counting(LocalExecutor):
+    """Trains here and writes down how many cells it was given."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def submit(self, job: Job) -> None:
+        with self._path.open("a", encoding="ascii") as file:
+            file.write(f"{len(job.cells)}\n")
+        super().submit(job)
+
+
+def killed_twenty_times(folder: Path, seconds: float) -> list[Path]:
+    """The ledgers of sweeps that were killed and gone on with; a new one is begun when one is finished."""
+    moments = random.Random(0)
+    stores, done = [folder / "killed0.db"], 0
+    for _ in range(KILLS):
+        if done == CELLS:
+            stores.append(folder / f"killed{len(stores)}.db")
+            done = 0
+        pid = in_child(partial(sweep, stores[-1]))
+        time.sleep(moments.uniform(0, 0.4 * seconds))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        assert finished(stores[-1]) >= done, "a finished cell is gone"
+        done = finished(stores[-1])
+        print(f"killed with {done} of {CELLS} cells finished", flush=True)
+    finish(in_child(partial(sweep, stores[-1])))
+    return stores
+
+
+def two_at_once(folder: Path) -> None:
+    pids = [
+        in_child(partial(sweep, folder / "two.db", Counting(folder / f"worker{i}"))) for i in range(2)
+    ]
+    for pid in pids:
+        finish(pid)
+    counts = [[int(n) for n in (folder / f"worker{i}").read_text().split()] for i in range(2)]
+    assert sum(map(sum, counts)) == CELLS, f"cells were trained twice: {counts}"
+    assert all(counts), f"one process did it all: {counts}"
+    print("two at once:", counts, flush=True)
+
+
+def main(folder: Path) -> None:
+    small_task().capabilities()  # reads the data and imports what training needs, once for all processes
+    start = time.monotonic()
+    finish(in_child(partial(sweep, folder / "alone.db")))
+    stores = killed_twenty_times(folder, time.monotonic() - start)
+    two_at_once(folder)
+    alone = ss.Runs.open(folder / "alone.db")
+    assert len(alone) == alone.planned == CELLS
+    for other in (*stores, folder / "two.db"):
+        assert_same(ss.Runs.open(other), alone)
+    print("all the same, bit for bit")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
