@@ -2,8 +2,8 @@
 
     unshare --net python -m tests.runs.ray_cluster FOLDER
 
-Ray's agents listen on the host's own interface even when told a loopback address. In a fresh network namespace
-the only interface is the loopback one, which is brought up first, so that nothing can leave this machine.
+Ray's agents listen on the host's own interface even when told a loopback address. In a fresh network
+namespace the only interface is the loopback one, brought up first, so that nothing can leave this machine.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import struct
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -65,13 +66,14 @@ def main(folder: Path) -> None:
     loopback_only()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_DISABLE_IMPORT_WARNING"] = "1"
-    import ray
+    import ray as untyped
     from ray.cluster_utils import Cluster
 
     from stepsize.runs.ray_executor import RayExecutor
 
+    ray: Any = untyped
     store = {"object_store_memory": 100 * 2**20}
-    cluster = Cluster(
+    cluster: Any = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 1, "node_ip_address": "127.0.0.1", "include_dashboard": False, **store},
     )
@@ -90,7 +92,9 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)  # as many as a Ray task of one CPU has
     local = ss.sweep(small_task(), RATES, seeds=SEEDS, batch_size=[30, 50])
     assert_same(runs, local)
-    print(f"{nodes} nodes, one ended with {ended}, {len(runs)} of {runs.planned} cells, as local ones")
+    sys.stdout.write(
+        f"{nodes} nodes, one ended with {ended}, {len(runs)} of {runs.planned} cells, as local ones\n"
+    )
 
 
 if __name__ == "__main__":

@@ -31,7 +31,9 @@ def test_a_cluster_of_two_nodes_of_which_one_is_killed_finishes_every_cell_as_a_
 ) -> None:
     prefix = own_network()
     if prefix is None:
-        pytest.skip("needs a network namespace of its own (Linux, unshare): Ray listens on the host's interface")
+        pytest.skip(
+            "needs a network namespace of its own (Linux, unshare): Ray listens on the host's interface"
+        )
     done = subprocess.run(
         [*prefix, sys.executable, "-m", "tests.runs.ray_cluster", str(tmp_path)],
         capture_output=True,

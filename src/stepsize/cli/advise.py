@@ -109,7 +109,7 @@ def _advise(
     quiet: bool,
 ) -> None:
     json, report, plot = outputs
-    _check_outputs(json, report, plot)
+    check_outputs(json, report, plot)
     task = _changed(load_task(name), *changes)
     given = {key: value for key, value in options.items() if value is not None}
     advice = decide(task, **given, progress=False if quiet else None)
@@ -131,7 +131,7 @@ def _advise(
         raise typer.Exit(NO_ANSWER)
 
 
-def _check_outputs(json: Path | None, report: Path | None, plot: Path | None) -> None:
+def check_outputs(json: Path | None, report: Path | None, plot: Path | None) -> None:
     """Find out before the work whether its result can be written."""
     if json is None and report is None and plot is None:
         return

@@ -10,6 +10,7 @@ import typer
 from stepsize._version import __version__
 from stepsize.cli.advise import find, tune
 from stepsize.cli.schedule import schedule
+from stepsize.cli.sweep import sweep
 
 NO_ANSWER, WRONG_USE = 1, 2
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command("tune")(tune)
 app.command("find")(find)
 app.command("schedule")(schedule)
+app.add_typer(sweep, name="sweep")
 
 
 def _show_version(wanted: bool) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -66,10 +68,8 @@ def _thread_warnings(runs: Sequence[CellRun]) -> tuple[str, ...]:
     counts = sorted({run.threads for run in runs})
     if len(counts) < 2:
         return ()
-    return (
-        f"the runs were trained with {' and '.join(map(str, counts))} threads: their last bits may differ from those "
-        "of one number of threads",
-    )
+    told = " and ".join(map(str, counts))
+    return (f"the runs were trained with {told} threads, on which the last bits of a number may depend",)
 
 
 def open_runs(store: str | os.PathLike[str], number: int | None = None) -> Runs:
@@ -78,16 +78,65 @@ def open_runs(store: str | os.PathLike[str], number: int | None = None) -> Runs:
     Raises `LedgerError` when the file is no sound ledger or holds no such sweep, `FileNotFoundError` when
     there is none.
     """
+    with existing(store) as ledger:
+        calls = ledger.calls()
+        found = calls[-1] if number is None else next((c for c in calls if c.number == number), None)
+        if found is None:
+            numbers = ", ".join(str(call.number) for call in calls)
+            raise LedgerError(f"{store} holds no sweep {number}; it has {numbers}")
+        study = next(study for study in ledger.studies() if study.id == found.study)
+        return assemble(ledger, study, found)
+
+
+class SweepLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A sweep in a ledger's list."""
+
+    number: int
+    task: str
+    started: float
+    done: int
+    planned: int
+    versions: str
+
+
+def list_sweeps(store: str | os.PathLike[str]) -> list[SweepLine]:
+    """Every sweep of a ledger, in the order in which they were last begun."""
+    with existing(store) as ledger:
+        studies = {study.id: study for study in ledger.studies()}
+        done = {identity: ledger.done(study) for identity, study in studies.items()}
+        return [
+            SweepLine(
+                number=call.number,
+                task=studies[call.study].name,
+                started=call.started,
+                done=len(done[call.study].intersection(call.keys)),
+                planned=len(call.keys),
+                versions=", ".join(f"{k} {v}" for k, v in studies[call.study].versions.items()),
+            )
+            for call in ledger.calls()
+        ]
+
+
+def last_arguments(store: str | os.PathLike[str], name: str) -> dict[str, Any]:
+    """The arguments of the last sweep of the task of this name, with those that were not given as None."""
+    with existing(store) as ledger:
+        names = {study.id: study.name for study in ledger.studies()}
+        calls = [call for call in ledger.calls() if names[call.study] == name]
+        if not calls:
+            there = ", ".join(sorted(set(names.values())))
+            raise LedgerError(
+                f"{store} holds no sweep of {name!r}, but of {there}: pass name, or another store"
+            )
+        return calls[-1].arguments
+
+
+@contextmanager
+def existing(store: str | os.PathLike[str]) -> Iterator[Ledger]:
+    """A ledger that must be there and hold a sweep."""
     path = Path(store)
     if not path.exists():
         raise FileNotFoundError(f"there is no ledger {path}")
     with Ledger(path) as ledger:
-        calls = ledger.calls()
-        if not calls:
+        if not ledger.calls():
             raise LedgerError(f"{path} holds no sweep yet")
-        found = calls[-1] if number is None else next((c for c in calls if c.number == number), None)
-        if found is None:
-            numbers = ", ".join(str(call.number) for call in calls)
-            raise LedgerError(f"{path} holds no sweep {number}; it has {numbers}")
-        study = next(study for study in ledger.studies() if study.id == found.study)
-        return assemble(ledger, study, found)
+        yield ledger

@@ -73,8 +73,8 @@ def _line(row: dict[str, Any], run: Any) -> str:
 
 def _parquet() -> tuple[Any, Any]:
     try:
-        import pyarrow
+        import pyarrow as pa
         import pyarrow.parquet as parquet
     except ImportError as error:
         raise ImportError("Parquet needs pyarrow: pip install pyarrow, or write .csv or .jsonl") from error
-    return pyarrow, parquet
+    return pa, parquet

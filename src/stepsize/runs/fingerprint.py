@@ -203,7 +203,7 @@ def _global_names(code: types.CodeType) -> list[str]:
 
 
 def _describe_bytecode(code: types.CodeType, path: Path_) -> Iterator[Piece]:
-    """The instructions and what they name, but neither file nor line: moving a function does not change it."""
+    """The instructions and what they name, but neither file nor line, so that code may be moved."""
     yield code.co_code
     yield f"{code.co_argcount} {code.co_kwonlyargcount} {code.co_flags & _CODE_FLAGS}"
     yield from (*code.co_names, *code.co_varnames, *code.co_freevars)

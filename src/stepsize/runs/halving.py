@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -27,7 +28,7 @@ class Halving(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         ends = (0.0, *self.shares, 1.0)
-        if not self.shares or not all(a < b for a, b in zip(ends, ends[1:], strict=False)):
+        if not self.shares or not all(a < b for a, b in pairwise(ends)):
             raise ValueError(
                 f"shares must rise within (0, 1), but are {self.shares}: pass shares=(0.125, 0.25)"
             )

@@ -39,7 +39,7 @@ class TaskChangedError(LedgerError):
 
 
 class Study(msgspec.Struct, frozen=True, kw_only=True):
-    """A task as the ledger knows it: cells of different studies are never compared or taken for one another."""
+    """A task as the ledger knows it: a cell of one study is never taken for that of another."""
 
     id: str
     name: str
@@ -51,7 +51,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One call of sweep(): its study, its arguments, and the keys of all its cells.
 
-    The same call made again takes the place of the earlier one.
+    The same call made again keeps its number.
     """
 
     number: int
@@ -109,8 +109,8 @@ class Ledger:
             # The low byte is the kind of error, the rest says where it arose.
             if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
                 raise LedgerFullError(
-                    f"cannot write {self.path}: {error}. The {self.count():,} cells in it are safe; free some "
-                    "space or move it to another disk, and the same call goes on from there"
+                    f"cannot write {self.path}: {error}. The {self.count():,} cells in it are safe; free "
+                    "some space or move it to another disk, and the same call goes on from there"
                 ) from error
             raise LedgerError(
                 f"cannot write {self.path}: {error}. What was written before is safe"
@@ -147,10 +147,10 @@ class Ledger:
             if other.name != study.name or other.versions != study.versions:
                 continue
             if differs := study.fingerprint.differences(other.fingerprint):
+                verb = "differs" if len(differs) == 1 else "differ"
                 raise TaskChangedError(
-                    f"the task {study.name!r} in {self.path} was another one: {', '.join(differs)} "
-                    f"{'differs' if len(differs) == 1 else 'differ'}. Pass name='{study.name}-2' to keep both, or "
-                    "another store; nothing was changed"
+                    f"the task {study.name!r} in {self.path} was another one: {', '.join(differs)} {verb}. "
+                    f"Pass name='{study.name}-2' to keep both, or another store; nothing was changed"
                 )
         now = time.time()
         encode = msgspec.json.encode
@@ -167,10 +167,8 @@ class Ledger:
                 ),
             )
             connection.execute(
-                "DELETE FROM calls WHERE study = ? AND arguments = ?", (study.id, encode(arguments).decode())
-            )
-            connection.execute(
-                "INSERT INTO calls (study, arguments, keys, started) VALUES (?, ?, ?, ?)",
+                "INSERT INTO calls (study, arguments, keys, started) VALUES (?, ?, ?, ?) ON CONFLICT (study, "
+                "arguments) DO UPDATE SET keys = excluded.keys, started = excluded.started",
                 (study.id, encode(arguments).decode(), " ".join(keys), now),
             )
 
@@ -178,7 +176,7 @@ class Ledger:
         """Every call, of one study or of all, in the order in which they were last made."""
         rows = self._connection.execute(
             "SELECT number, study, arguments, keys, started FROM calls WHERE study = coalesce(?, study) "
-            "ORDER BY number",
+            "ORDER BY started, number",
             (study,),
         )
         return [
@@ -277,8 +275,9 @@ class Ledger:
         Raises `DamagedLedgerError` when a cell's curves cannot be read.
         """
         rows = self._connection.execute(
-            "SELECT key, lr, batch_size, seed, schedule, steps, until, status, updates_done, epochs, samples, "
-            "seconds, threads, mates, packed FROM cells JOIN curves USING (key) WHERE study = ? ORDER BY cells.rowid",
+            "SELECT key, lr, batch_size, seed, schedule, steps, until, status, updates_done, epochs, "
+            "samples, seconds, threads, mates, packed FROM cells JOIN curves USING (key) WHERE study = ? "
+            "ORDER BY cells.rowid",
             (study,),
         )
         for row in rows:
@@ -322,7 +321,8 @@ class Ledger:
             write_backup(self._connection, self.path)
         except (sqlite3.Error, OSError) as error:
             raise LedgerFullError(
-                f"the {self.count():,} cells in {self.path} are safe, but its backup could not be written: {error}"
+                f"the {self.count():,} cells in {self.path} are safe, but its backup could not be written: "
+                f"{error}"
             ) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -111,7 +111,8 @@ def _batch_size(task: Task, size: Any) -> int:
 def _schedule(value: Any) -> str:
     if not isinstance(value, (str, Schedule)):
         raise TypeError(
-            f"schedule must be a Schedule or its text, but is a {type(value).__name__}: pass schedule='cosine'"
+            f"schedule must be a Schedule or its text, but is a {type(value).__name__}: pass "
+            "schedule='cosine'"
         )
     schedule = Schedule.parse(value) if isinstance(value, str) else value
     return str(schedule.at(1.0))
@@ -149,7 +150,11 @@ def evaluation_points(task: Task, rhythm: str, until: int) -> tuple[int, ...]:
 
 
 def cells_of(
-    grid: Grid, tasks: Tasks, *, share: float = 1.0, lrs: dict[tuple[int, str], Sequence[float]] | None = None
+    grid: Grid,
+    tasks: Tasks,
+    *,
+    share: float = 1.0,
+    lrs: Mapping[tuple[int, str], Sequence[float]] | None = None,
 ) -> list[Cell]:
     """The cells of a grid, those of one stack side by side; `share` of each horizon is trained.
 

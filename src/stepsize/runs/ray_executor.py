@@ -69,7 +69,7 @@ class RayExecutor:
             self._began = True
         self._progress = progress
         device = "cuda" if self._options["num_gpus"] else str(tasks.base.device)
-        # In a list, a reference reaches the worker as it is, and is fetched there once instead of for every group.
+        # In a list, a reference reaches the worker as it is: fetched there once, not for every group.
         self._arguments = [self._ray.put(_portable(tasks.base, device))]
         self._token = uuid.uuid4().hex
         self._train = self._ray.remote(_train).options(**self._options)

@@ -31,8 +31,9 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
 class ArmSummary(msgspec.Struct, frozen=True, kw_only=True):
     """An arm's value after `updates`: `mean` over `seeds`, and its bootstrap interval [`low`, `high`] at 90%.
 
-    `updates` is the horizon, or less where a halving stopped the arm. `diverged` counts the seeds that diverged; if there are any, the three values are None. With one seed
-    there is no interval. With two or three it is too narrow: the bootstrap's variance is (S−1)/S of the true one.
+    `updates` is the horizon, or less where a halving stopped the arm. `diverged` counts the seeds that
+    diverged; if there are any, the three values are None. With one seed there is no interval. With two or
+    three it is too narrow: the bootstrap's variance is (S−1)/S of the true one.
     """
 
     arm: Arm
@@ -101,7 +102,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crossings(msgspec.Struct, frozen=True, kw_only=True):
-    """Who leads when: `leaders` one after another, each from the update in `since` on (the first from its own).
+    """Who leads when: `leaders` one after another, each from the update in `since` on.
 
     An arm takes the lead where the paired difference is beyond its 95% interval; with one seed, where the
     curves cross. No leader at all means that the arms are not distinguishable anywhere.
@@ -150,7 +151,7 @@ def mean_interval(values: np.ndarray, level: float = 0.9) -> tuple[np.ndarray, n
 
 
 def paired_interval(differences: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Student's interval of the mean difference, d̄ ± t·s/√S with S−1 degrees of freedom; `differences` (S, …), S ≥ 2."""
+    """Student's interval of a mean difference, d̄ ± t·s/√S with S−1 degrees of freedom; (S, …), S ≥ 2."""
     seeds = len(differences)
     mean = differences.mean(axis=0)
     half = student.ppf((1 + level) / 2, seeds - 1) * differences.std(axis=0, ddof=1) / math.sqrt(seeds)

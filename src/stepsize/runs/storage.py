@@ -26,8 +26,8 @@ CREATE TABLE studies (
     description TEXT NOT NULL, created REAL NOT NULL
 );
 CREATE TABLE calls (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, study TEXT NOT NULL REFERENCES studies(id), arguments TEXT NOT NULL,
-    keys TEXT NOT NULL, started REAL NOT NULL
+    number INTEGER PRIMARY KEY, study TEXT NOT NULL REFERENCES studies(id),
+    arguments TEXT NOT NULL, keys TEXT NOT NULL, started REAL NOT NULL, UNIQUE (study, arguments)
 );
 CREATE TABLE cells (
     key TEXT PRIMARY KEY, study TEXT NOT NULL REFERENCES studies(id), lr REAL NOT NULL,
@@ -71,8 +71,8 @@ def open_storage(path: Path) -> sqlite3.Connection:
         raise PermissionError(f"store is {path}, which cannot be written: choose another place")
     if kind := network_file_system(path):
         warnings.warn(
-            f"{path} lies on {kind}, a network file system, where SQLite's locks cannot be relied on: use it from "
-            "one process only, or keep the ledger on a local disk and let one Ray driver own it",
+            f"{path} lies on {kind}, a network file system, where SQLite's locks cannot be relied on: use it "
+            "from one process only, or keep the ledger on a local disk and let one Ray driver own it",
             stacklevel=4,
         )
     check(path)
@@ -124,7 +124,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def check(path: Path) -> None:
-    """Raise unless the file is absent, empty, or a sound ledger that this version reads; it is not changed."""
+    """Raise unless the file is absent, empty, or a sound ledger of a known version; nothing is changed."""
     backup = backup_of(path)
     if not path.exists() or path.stat().st_size == 0:
         if backup.exists():
@@ -142,8 +142,8 @@ def check(path: Path) -> None:
             trouble = _trouble(connection, path)
     if trouble is not None:
         hint = (
-            f"its backup {backup} was left alone: look at it with `stepsize sweep show {backup}`, and restore it "
-            f"with `cp {backup} {path}`"
+            f"its backup {backup} was left alone: look at it with `stepsize sweep show {backup}`, and "
+            f"restore it with `cp {backup} {path}`"
             if backup.exists()
             else "there is no backup: move the file away to begin anew"
         )
@@ -182,8 +182,8 @@ def _trouble(connection: sqlite3.Connection, path: Path) -> str | None:
         (schema,) = connection.execute("PRAGMA user_version").fetchone()
         if schema > SCHEMA:
             raise NewerLedgerError(
-                f"{path} has schema {schema}, written by a newer stepsize; this one reads up to schema {SCHEMA}. "
-                "Nothing was changed: upgrade stepsize, or pass another store"
+                f"{path} has schema {schema}, written by a newer stepsize; this one reads up to schema "
+                f"{SCHEMA}. Nothing was changed: upgrade stepsize, or pass another store"
             )
         (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if answer != "ok":

@@ -217,7 +217,7 @@ def _train_round(
 
 @contextlib.contextmanager
 def _released(ledger: Ledger, worker: Worker) -> Iterator[None]:
-    """Leases are given back whatever happens, and an error of the work is never hidden by one of giving back."""
+    """Leases are given back whatever happens; an error of the work is never hidden by one of that."""
     try:
         yield
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""Runs: the results of a sweep as a table of rate × batch size × schedule × seed, and what can be asked of it."""
+"""Runs: the results of a sweep as a table of rate × batch size × schedule × seed."""
 
 from __future__ import annotations
 
@@ -172,8 +172,8 @@ class Runs(Result):
     ) -> Comparison:
         """Whether one arm ends better than another, paired over the seeds that both have.
 
-        Says "not distinguishable" where the 95% interval of the difference holds 0. Comparing many pairs makes
-        some look different by chance: name the pair before looking.
+        Says "not distinguishable" where the 95% interval of the difference holds 0. Comparing many pairs
+        makes some look different by chance: name the pair before looking.
         """
         lower = self._lower(by, lower_is_better)
         a, b = (self._arm(arm, batch_size, schedule) for arm in (first, second))
@@ -294,8 +294,8 @@ class Runs(Result):
         if len(fits) != 1:
             shown = "; ".join(str(arm) for arm in (fits or list(arms))[:8])
             raise ValueError(
-                f"{like!r} must name one arm, but fits {len(fits)} of {len(arms)}: give lr, batch_size and schedule "
-                f"of one of these: {shown}"
+                f"{like!r} must name one arm, but fits {len(fits)} of {len(arms)}: give lr, batch_size and "
+                f"schedule of one of these: {shown}"
             )
         return fits[0]
 

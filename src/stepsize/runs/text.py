@@ -14,11 +14,11 @@ def told(runs: Runs, limit: int) -> str:
     """A heading, the arms as a table (at most `limit`, then each batch size's best), and what to know."""
     done = f"{len(runs.runs):,} of {runs.planned:,} cells"
     diverged = sum(run.status == "diverged" for run in runs.runs)
-    lines = [
+    heading = (
         f"Sweep of {runs.task}: {done}, {diverged:,} diverged; final held-out loss ({runs.loss_kind}), "
         "mean over seeds with a 90% bootstrap interval"
-    ]
-    lines += table(runs, limit)
+    )
+    lines = [heading, *table(runs, limit)]
     if runs.halving is not None:
         lines.append(f"With halving: {runs.halving}.")
     if runs.status == "interrupted":
