@@ -47,8 +47,13 @@ def finish(pid: int) -> None:
 
 def sweep(store: Path, executor: LocalExecutor | None = None) -> ss.Runs:
     return ss.sweep(
-        small_task(), RATES, seeds=SEEDS, batch_size=[30, 50], store=store, executor=executor or LocalExecutor()
-    )  # fmt: skip
+        small_task(),
+        RATES,
+        seeds=SEEDS,
+        batch_size=[30, 50],
+        store=store,
+        executor=executor or LocalExecutor(),
+    )
 
 
 def finished(store: Path) -> int:

@@ -82,9 +82,14 @@ def main(folder: Path) -> None:
     nodes = sum(node["Alive"] for node in ray.nodes())
     reporter = KillerAfter(600, doomed)
     runs = ss.sweep(
-        small_task(), RATES, seeds=SEEDS, batch_size=[30, 50], store=folder / "ray.db", executor=RayExecutor(),
+        small_task(),
+        RATES,
+        seeds=SEEDS,
+        batch_size=[30, 50],
+        store=folder / "ray.db",
+        executor=RayExecutor(),
         progress=reporter,
-    )  # fmt: skip
+    )
     raylet = doomed.all_processes["raylet"][0].process
     ended = raylet.wait() if reporter.killed.is_set() else None
     ray.shutdown()

@@ -33,7 +33,7 @@ ROWS = 24
 """Arms that are printed at most."""
 
 
-class Runs(Result):
+class Runs(Result, frozen=True, kw_only=True, eq=False):
     """What a sweep measured.
 
     `runs` holds a `CellRun` for each finished cell, in the order of the grid, and `planned` says how many
