@@ -174,7 +174,7 @@ def test_a_task_that_changed_under_its_name_is_refused(
     store = tmp_path / "runs.db"
     ss.sweep(small_task(epochs=1), 0.5, seeds=1, store=store)
     changed = small_task(epochs=1, **changes)
-    with pytest.raises(TaskChangedError, match=f"was another one: {differs}.*name='digits-2'"):
+    with pytest.raises(TaskChangedError, match=rf"was another one: {differs}.*name='digits-2'"):
         ss.sweep(changed, 0.5, seeds=1, store=store)
     assert len(ss.sweep(changed, 0.5, seeds=1, store=store, name="digits-2")) == 1
     assert len(ss.Runs.open(store, 1)) == 1
@@ -244,5 +244,5 @@ def test_arguments_that_cannot_work_are_named(
 
 
 def test_a_task_is_asked_for() -> None:
-    with pytest.raises(TypeError, match="task must be a stepsize.Task"):
+    with pytest.raises(TypeError, match=r"task must be a stepsize\.Task"):
         ss.sweep("mnist", 0.1)  # type: ignore[arg-type]

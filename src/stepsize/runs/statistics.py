@@ -104,8 +104,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 class Crossings(msgspec.Struct, frozen=True, kw_only=True):
     """Who leads when: `leaders` one after another, each from the update in `since` on.
 
-    An arm takes the lead where the paired difference is beyond its 95% interval; with one seed, where the
-    curves cross. No leader at all means that the arms are not distinguishable anywhere.
+    An arm leads where the 95% interval of the paired difference leaves out 0 at two evaluations running; with
+    one seed, where its curve is ahead at two. No leader at all means that the arms are not distinguishable.
     """
 
     first: Arm
@@ -209,13 +209,14 @@ def crossings(
     whole = gone.max(axis=0) == 0
     differences = np.where(whole, pairs[0] - pairs[1], 0.0) * (1 if lower_is_better else -1)
     mean = differences.mean(axis=0)
+    sign = np.sign(mean)
     if len(differences) > 1:
         low, high = paired_interval(differences)
-        clear = (low > 0) | (high < 0)
-    else:
-        clear = mean != 0
+        sign[(low <= 0) & (high >= 0)] = 0
+    beside = (sign[1:] == sign[:-1]) & whole[1:] & whole[:-1]
+    sign[~(np.append(beside, False) | np.append(False, beside))] = 0
     one_is_gone = (gone.min(axis=0) == 0) & (gone.max(axis=0) > 0.5)
-    lead = np.where(one_is_gone, gone[0] - gone[1], np.where(clear & whole, mean, 0.0))
+    lead = np.where(one_is_gone, gone[0] - gone[1], sign)
     leaders: list[Arm] = []
     since: list[float] = []
     last = -1
