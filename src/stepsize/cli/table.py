@@ -65,5 +65,5 @@ def _price(price: Price) -> str:
     if price.loss is None or price.regret is None:
         return "diverged or not tried"
     if price.regret >= 1:
-        return f"worse than not training (loss {price.loss:.4g})"
+        return f"all of the progress is lost (loss {price.loss:.4g})"
     return f"{price.regret:.1%} of the progress is lost (loss {price.loss:.4g})"

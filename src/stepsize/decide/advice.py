@@ -39,10 +39,11 @@ class Advice(Result, frozen=True, kw_only=True, eq=False):
     known so far, `interrupted`. `schedule` already carries `lr`; without one its peak is 1. `why` explains
     in plain sentences; for a status other than `ok` it says what to do.
 
-    `samples` are the training samples of one epoch, None for a stream. `loss_kind` tells what the held-out losses were taken on. `start_loss` is the held-out loss before the
-    first update, `expected_loss` the one that the longest rehearsal reached at `lr`; the real run, which is
-    longer unless the rehearsal was a full one, should end lower. `prices` are what other rates would cost.
-    `bracket` and `rehearsals` are the evidence, in the order in which it was taken.
+    `samples` are the training samples of one epoch, None for a stream. `loss_kind` tells what the held-out
+    losses were taken on. `start_loss` is the held-out loss before the first update, `expected_loss` the one
+    that the longest rehearsal reached at `lr`; the real run, which is longer unless the rehearsal was a full
+    one, should end lower. `prices` are what other rates would cost. `bracket` and `rehearsals` are the
+    evidence, in the order in which it was taken.
     """
 
     status: AdviceStatus
@@ -72,7 +73,7 @@ class Advice(Result, frozen=True, kw_only=True, eq=False):
 
     @property
     def run(self) -> Run:
-        """The real run, for schedules that count in epochs or samples: `advice.schedule.values(advice.run)`."""
+        """The real run, as schedules in epochs need it: `advice.schedule.values(advice.run)`."""
         if self.samples is None:
             return Run(steps=self.steps)
         return Run(steps=self.steps, samples=self.samples, batch_size=self.batch_size)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from stepsize._check_task import integer, positive_rate
+from stepsize._progress import Reporter, reporting
 from stepsize._result import finite_or_none, provenance
 from stepsize.data import Stream
 from stepsize.decide.advice import Advice
-from stepsize._progress import Reporter, reporting
 from stepsize.decide.rehearsal import Shape
 from stepsize.decide.search import Search
 from stepsize.decide.verdict import Verdict, judge, known_so_far, learns

@@ -8,17 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from stepsize._result import Result, frozen
+from stepsize.data import Stream
 from stepsize.estimate import mean_over_seeds
 from stepsize.schedules import Run, Schedule
 from stepsize.task import Task
 from stepsize.training import Cost, Member, train
 from stepsize.training.engine import Progress
+from stepsize.training.evaluation import STREAM_BATCHES
 
 CHECKS = 8
 """Times that a rehearsal takes the held-out loss after its start, so that its curve can be drawn."""
 
-MIN_UPDATES_PER_CHECK = 20
-"""Updates that lie between two such times at least, since an evaluation may cost as much."""
+CHECK_SHARE = 0.25
+"""Share of a rehearsal's time that its evaluations may take, the last one apart. An evaluation's forward pass
+over n samples costs about as much as an update on n/3."""
 
 
 class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
@@ -95,7 +98,7 @@ def rehearse(
     """Train every rate with every seed over `steps` updates."""
     rates = np.sort(np.asarray(lrs, dtype=np.float64))
     short = shape.compressed(steps)
-    checks = max(1, min(CHECKS, steps // MIN_UPDATES_PER_CHECK))
+    checks = _affordable_checks(task, steps)
     at = np.unique(np.round(np.linspace(0, steps, checks + 1)).astype(int)).tolist()
     members = [Member(float(lr), seed) for seed in seeds for lr in rates]
     history = train(
@@ -123,6 +126,11 @@ def rehearse(
         engine_reason=history.engine_reason,
         cost=history.cost,
     )
+
+
+def _affordable_checks(task: Task, steps: int) -> int:
+    held_out = STREAM_BATCHES * task.batch_size if isinstance(task.val, Stream) else task.val.size
+    return int(np.clip(CHECK_SHARE * steps * task.batch_size * 3 / held_out, 1, CHECKS))
 
 
 def merged(a: Rehearsal, b: Rehearsal) -> Rehearsal:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from stepsize._progress import Reporter
 from stepsize.decide.advice import Advice
 from stepsize.decide.find_lr import LR_MAX, LR_MIN, find_lr
-from stepsize._progress import Reporter
 from stepsize.schedules import Schedule
 from stepsize.task import Task
 

@@ -12,6 +12,7 @@ from stepsize.report.pictures.price import PRICE
 from stepsize.report.pictures.range_test import RANGE_TEST, STAGED
 from stepsize.report.pictures.rounds import DECISION, ROUNDS
 from stepsize.report.pictures.schedule import SCHEDULE
+from stepsize.report.pictures.sweep import SWEEP_CURVES, SWEEP_ENDS
 from stepsize.report.pictures.zoom import BRACKET, COARSE, TRIALS
 from stepsize.report.theme import THEMES, Colours, ThemeName, settings
 
@@ -28,6 +29,8 @@ FIGURES: dict[str, Picture[Any]] = {
     "trials": TRIALS,
     "bracket": BRACKET,
     "coarse": COARSE,
+    "sweep_ends": SWEEP_ENDS,
+    "sweep_curves": SWEEP_CURVES,
     "schedule": SCHEDULE,
 }
 """Every picture by name, in the order in which a page shows them. To add one: write a file in `pictures/`

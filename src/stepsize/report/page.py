@@ -18,10 +18,12 @@ from stepsize.report.figures import FIGURES, render
 from stepsize.report.pages.advice import advice_content
 from stepsize.report.pages.content import Content
 from stepsize.report.pages.curve import curve_content
+from stepsize.report.pages.sweep import sweep_content
 from stepsize.report.pages.zoom import zoom_content
 from stepsize.report.picture import Table
 from stepsize.report.svg import inline_svg
 from stepsize.report.theme import THEMES
+from stepsize.runs.table import Runs
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -30,6 +32,7 @@ PAGES: dict[type[Result], Callable[[Any], Content]] = {
     Advice: advice_content,
     Curve: curve_content,
     Zoom: zoom_content,
+    Runs: sweep_content,
 }
 """Which results have a page. To add one: write its `Content` in `pages/` and its line here."""
 

@@ -7,6 +7,7 @@ four times over, and constants made anew at every call. Each costs as much as a 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,6 +19,9 @@ VIEWS = (aten.view.default, aten._unsafe_view.default, aten.expand.default, aten
 SAME = (aten.alias.default, aten.detach.default, aten.lift_fresh.default)
 ONES = {aten.mul.Tensor: 1, aten.mul.Scalar: 1, aten.div.Tensor: 1, aten.add.Scalar: 0}
 """Operations with the number that makes them do nothing."""
+
+SMALL = 4096
+"""Elements of a tensor that may be kept as a constant: a large one is cheaper to fill than to fetch."""
 
 FILLED = {aten.ones_like.default: 1, aten.zeros_like.default: 0}
 """Operations whose result depends on no more than their argument's shape, with what it is filled with."""
@@ -108,22 +112,20 @@ def _hoist_constants(record: GraphModule, touched: set[Node]) -> None:
 
 
 def _constant(node: Node, made: dict[Node, torch.Tensor]) -> torch.Tensor | None:
+    """What a node gives on every call; None if it rests on an input, or is too large to keep."""
+    kernel: Callable[..., Any] = node.target  # type: ignore[assignment]
     if node.target in FILLED:
         source = node.args[0]
         meta = source.meta.get("tensor_meta") if isinstance(source, Node) else None
-        # Large ones are cheaper to fill than to fetch, and would be kept in memory for good.
-        if meta is None or math.prod(meta.shape) > SMALL or set(node.kwargs) - {"pin_memory", "memory_format"}:
+        retyped = set(node.kwargs) - {"pin_memory", "memory_format"}
+        if meta is None or retyped or math.prod(meta.shape) > SMALL:
             return None
-        return node.target(torch.empty(meta.shape, dtype=meta.dtype, device=_device(node)))
+        return torch.as_tensor(kernel(torch.empty(meta.shape, dtype=meta.dtype, device=_device(node))))
     if any(inner not in made for inner in node.all_input_nodes):
         return None
     args, kwargs = torch.fx.map_arg((node.args, dict(node.kwargs)), lambda inner: made[inner])
-    value = node.target(*args, **kwargs)
+    value = kernel(*args, **kwargs)
     return value if isinstance(value, torch.Tensor) and value.numel() <= SMALL else None
-
-
-SMALL = 4096
-"""Elements of a tensor that may be kept as a constant."""
 
 
 def _device(node: Node) -> torch.device:
@@ -135,7 +137,7 @@ def _merge_equal(graph: Graph, touched: set[Node]) -> None:
     """Let one kernel serve where several compute the same from the same."""
     first: dict[Any, Node] = {}
     for node in list(graph.nodes):
-        if not _is_call(node) or node in touched or _draws(node) or any(i in touched for i in node.all_input_nodes):
+        if not _is_call(node) or _draws(node) or touched & {node, *node.all_input_nodes}:
             continue
         key = (node.target, _hashable(node.args), _hashable(dict(node.kwargs)))
         earlier = first.setdefault(key, node)

@@ -120,7 +120,8 @@ class _Record:
 
         self._kernels = simplify(make_fx(flat)(*leaves)).forward
         self._outputs = outputs[-1]
-        self._flat = all(child.is_leaf() for child in self._outputs.children()) and self._outputs.type is tuple
+        parts = self._outputs.children()
+        self._flat = self._outputs.type is tuple and all(part.is_leaf() for part in parts)
 
     def __call__(self, leaves: list[torch.Tensor]) -> Any:
         results = self._kernels(*leaves)

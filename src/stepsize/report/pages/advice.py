@@ -75,7 +75,10 @@ def _facts(advice: Advice) -> tuple[tuple[str, str], ...]:
             (f"{loss_name(advice.loss_kind)} reached{_when(advice)}", number(advice.expected_loss, 4))
         )
     facts += [
-        (f"progress lost at ×{number(price.factor)}", percent(price.regret))
+        (
+            f"progress lost at ×{number(price.factor)}",
+            percent(price.regret) if price.regret < 1 else "all of it",
+        )
         for price in advice.prices
         if price.regret is not None
     ]
