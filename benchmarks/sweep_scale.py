@@ -3,8 +3,8 @@
     python -m benchmarks.sweep_scale            # writes benchmarks/sweep_scale.md
     python -m benchmarks.sweep_scale --quick    # 640 cells, for a look: writes nothing
 
-Each cell is two updates of a net with 12 weights, so that nearly all of the time is the sweep's own. The rates
-of a group are trained as one stack, whose own set-up is measured apart and subtracted.
+Each cell is two updates of a net with 12 weights. The time that training takes, mostly the set-up of each
+stack, is measured apart and subtracted.
 """
 
 from __future__ import annotations

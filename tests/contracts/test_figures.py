@@ -15,6 +15,7 @@ from stepsize.report.figures import render
 from stepsize.report.svg import inline_svg
 from stepsize.report.theme import THEMES, ThemeName
 from tests.report.samples import advice, curve, no_answer, zoom
+from tests.runs.samples import sweep
 
 RESULTS: dict[str, Result] = {
     "advice": advice(),
@@ -24,6 +25,9 @@ RESULTS: dict[str, Result] = {
     "staged": curve(staged=True),
     "one seed": curve(seeds=1, diverges=False),
     "zoom": zoom(),
+    "sweep": sweep(),
+    "sweep of one batch size": sweep(batch_sizes=(128,), seeds=1),
+    "sweep that diverged": sweep(best=1e-4),
     "zoom without an answer": zoom(status="not_bracketed", lr=None, bracket=None, trials=None),
 }
 

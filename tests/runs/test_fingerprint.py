@@ -99,6 +99,23 @@ def test_what_a_function_closes_over_counts() -> None:
     assert content_digest(make(1.0)) != content_digest(make(2.0))
 
 
+def test_what_a_function_counts_up_itself_does_not_count() -> None:
+    def make() -> Any:
+        calls = 0
+
+        def counted(x: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            return x
+
+        return counted
+
+    function = make()
+    before = content_digest(function)
+    function(1)
+    assert content_digest(function) == before
+
+
 def test_moving_code_changes_nothing() -> None:
     source = "def f(x):\n    return [y + 1 for y in x if y in {'a', 'b', 'c'}]\n"
     first: dict[str, Any] = {"__name__": "m"}

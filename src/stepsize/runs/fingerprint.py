@@ -6,12 +6,14 @@ by their class's code and their fields. What cannot be looked into counts by its
 
 from __future__ import annotations
 
+import dis
 import functools
 import hashlib
 import inspect
 import numbers
 import sys
 import types
+import weakref
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
@@ -115,10 +117,10 @@ def _data(source: Source) -> Any:
 
 
 Piece = str | bytes
-Path_ = tuple[int, ...]
+Above = tuple[int, ...]
 
 
-def _describe(value: Any, path: Path_) -> Iterator[Piece]:
+def _describe(value: Any, path: Above) -> Iterator[Piece]:
     """A value as a sequence of texts and bytes; `path` holds the ids on the way, which end cycles."""
     if id(value) in path:
         yield "again"
@@ -149,7 +151,7 @@ def _describe(value: Any, path: Path_) -> Iterator[Piece]:
         yield from _describe_code(value, path)
 
 
-def _describe_code(value: Any, path: Path_) -> Iterator[Piece]:
+def _describe_code(value: Any, path: Above) -> Iterator[Piece]:
     if isinstance(value, functools.partial):
         yield "partial"
         yield from _describe((value.func, value.args, value.keywords), path)
@@ -176,19 +178,22 @@ def _describe_code(value: Any, path: Path_) -> Iterator[Piece]:
         yield from _describe(_fields(value), path)
 
 
-def _describe_function(value: types.FunctionType, path: Path_) -> Iterator[Piece]:
+def _describe_function(value: types.FunctionType, path: Above) -> Iterator[Piece]:
     yield _name(value)
     if _of_library(value):
         return
     yield from _describe_bytecode(value.__code__, path)
     yield from _describe((value.__defaults__, value.__kwdefaults__), path)
-    for cell in value.__closure__ or ():
+    state = _assigned(value.__code__)
+    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+        if name in state:
+            continue
         try:
             yield from _describe(cell.cell_contents, path)
         except ValueError:
             yield "empty"
     for name in _global_names(value.__code__):
-        if name in value.__globals__:
+        if name in value.__globals__ and name not in state:
             yield f"global {name}"
             yield from _describe(value.__globals__[name], path)
 
@@ -202,7 +207,16 @@ def _global_names(code: types.CodeType) -> list[str]:
     return sorted(names)
 
 
-def _describe_bytecode(code: types.CodeType, path: Path_) -> Iterator[Piece]:
+def _assigned(code: types.CodeType) -> set[str]:
+    """Outer names that the code itself assigns, such as a counter of its calls: they change as it runs."""
+    names = {str(i.argval) for i in dis.get_instructions(code) if i.opname in ("STORE_GLOBAL", "STORE_DEREF")}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= _assigned(constant)
+    return names
+
+
+def _describe_bytecode(code: types.CodeType, path: Above) -> Iterator[Piece]:
     """The instructions and what they name, but neither file nor line, so that code may be moved."""
     yield code.co_code
     yield f"{code.co_argcount} {code.co_kwonlyargcount} {code.co_flags & _CODE_FLAGS}"
@@ -242,8 +256,6 @@ _seen: dict[int, tuple[Any, int, str]] = {}
 
 
 def _tensor_digest(tensor: torch.Tensor) -> str:
-    import weakref
-
     known = _seen.get(id(tensor))
     if known is not None and known[0]() is tensor and known[1] == tensor._version:
         return known[2]
