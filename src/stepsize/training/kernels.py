@@ -46,13 +46,13 @@ def _written_to(graph: Graph) -> set[Node]:
     for node in graph.nodes:
         if _is_call(node) and node.target._schema.is_mutable:
             touched |= {node, *node.all_input_nodes}
-    aliases = [n for n in graph.nodes if _is_call(n) and n.target in (*VIEWS, *SAME)]
+    aliases = [n for n in graph.nodes if _is_call(n) and _shares_memory(n)]
     known = -1
     while known != len(touched):
         known = len(touched)
         for node in aliases:
-            if node in touched or node.args[0] in touched:
-                touched |= {node, node.args[0]}
+            if touched & {node, *node.all_input_nodes}:
+                touched |= {node, *node.all_input_nodes}
     return touched
 
 
@@ -157,6 +157,12 @@ def _hashable(value: Any) -> Any:
 
 def _is_call(node: Node) -> bool:
     return node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)
+
+
+def _shares_memory(node: Node) -> bool:
+    """Whether a result may lie in the memory of an argument."""
+    returns = node.target._schema.returns  # type: ignore[union-attr]
+    return node.target in (*VIEWS, *SAME) or any(result.alias_info is not None for result in returns)
 
 
 def _draws(node: Node) -> bool:
