@@ -14,6 +14,7 @@ import numpy as np
 
 from stepsize._progress import Reporter
 from stepsize.decide.rehearsal import Rehearsal, Shape, merged, rehearse
+from stepsize.estimate import basin
 from stepsize.measure.curve import Curve
 from stepsize.measure.range_test import spaced_plan
 from stepsize.measure.rising import measure_curve
@@ -43,6 +44,9 @@ KEEP_SHARE = (0.5, 0.8)
 
 KEEP_BELOW, KEEP_ABOVE = (12.0, 5.0), (2.2, 1.6)
 """How far below and above the best rate a rate may lie and stay: longer runs prefer the lower side."""
+
+SHARE = 0.01
+"""The interval holds the rates that lose at most this share of the progress."""
 
 EXTENSIONS = 4
 """How often a round goes on past an edge of its grid that turned out best."""
@@ -92,6 +96,11 @@ class Search:
     def _decide(self, grid: np.ndarray, steps: int) -> None:
         fine = _refined(grid, FINE_FACTOR)
         last = self._round(fine, steps, self._seeds, FINE_FACTOR, f"deciding, {steps:,} updates")
+        for _ in range(EXTENSIONS):
+            outside = self._past_open_end(last)
+            if not outside.size:
+                break
+            last = self._add(last, outside, "closing the interval")
         for _ in range(2):
             between = _below_cliff(last)
             if between is None:
@@ -164,6 +173,15 @@ class Search:
             above = result.lrs[-1] * factor ** np.arange(1, 3)
             return np.asarray(above[above <= self.lr_max * (1 + 1e-9)])
         return np.array([])
+
+    def _past_open_end(self, result: Rehearsal) -> np.ndarray:
+        """The next rate beyond an end of the grid that still loses too little to bound the interval."""
+        if result.best is None or not result.mean[result.best] < result.start_loss:
+            return np.array([])
+        found = basin(result.lrs, result.losses, result.start_loss, share=SHARE)
+        beyond = [result.lrs[0] / FINE_FACTOR] if found.low_open else []
+        beyond += [result.lrs[-1] * FINE_FACTOR] if found.high_open else []
+        return np.array([lr for lr in beyond if self.lr_min <= lr <= self.lr_max])
 
 
 def _ceiling(curve: Curve) -> float:

@@ -9,10 +9,8 @@ from scipy import stats
 
 from stepsize.decide.advice import AdviceStatus, Price
 from stepsize.decide.rehearsal import Rehearsal
+from stepsize.decide.search import SHARE
 from stepsize.estimate import Basin, basin, horizon_trend, loss_at, mean_over_seeds
-
-SHARE = 0.01
-"""The interval holds the rates that lose at most this share of the progress."""
 
 CENTRE_SHARE = 0.005
 """The answer is the middle, in log rate, of the rates that lose at most this share: where the loss is level
