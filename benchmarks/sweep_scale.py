@@ -29,6 +29,7 @@ RATES, SEEDS, SIZES = 50, 50, (2, 4, 8, 16)
 PAGE = """\
 # A sweep of {cells:,} cells
 
+<!-- --8<-- [start:table] -->
 {circumstances}
 
 Tiny cells of {updates} updates each, {rates} rates to a group. Training them took {training:.1f} s of the
@@ -43,6 +44,7 @@ Tiny cells of {updates} updates each, {rates} rates to a group. Training them to
 | the same call again, nothing left to train | {again:.1f} s |
 | resumed after half of it, before the first group trains | {resume:.1f} s |
 | `Runs.open` | {read:.1f} s |
+<!-- --8<-- [end:table] -->
 """
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -16,6 +15,8 @@ import stepsize as ss
 from stepsize.runs import LedgerFullError
 from stepsize.runs.ledger import Ledger
 from tests.runs.grids import assert_same, small_task
+
+resource = pytest.importorskip("resource", reason="processes are forked and limited as POSIX does")
 
 
 def test_a_sweep_killed_twenty_times_and_two_at_once_give_what_one_left_alone_gives(tmp_path: Path) -> None:

@@ -105,7 +105,16 @@ def test_who_outlives_the_other_leads() -> None:
     pairs = np.ones((2, 3, 4))
     pairs[1, :, 2:] = np.nan
     told = crossings(A, B, "loss", np.arange(4.0), pairs, lower_is_better=True)
-    assert (told.leaders, told.since) == ((A,), (2.0,))
+    assert (told.leaders, told.since, told.until) == ((A,), (2.0,), None)
+
+
+def test_a_lead_that_is_lost_in_noise_is_said_to_end() -> None:
+    noise = np.random.default_rng(0).normal(scale=1e-3, size=(3, 6))
+    noise[:, 4:] += np.array([[-1.0], [0.0], [1.0]])
+    pairs = np.array([1 + noise, 2 - noise])
+    told = crossings(A, B, "loss", np.arange(6.0) * 100, pairs, lower_is_better=True)
+    assert told.until == 400
+    assert str(told) == "0.5 leads from update 0 on; from update 400 on they are not distinguishable"
 
 
 # -- a real sweep ----------------------------------------------------------------------------------

@@ -105,7 +105,8 @@ class Crossings(msgspec.Struct, frozen=True, kw_only=True):
     """Who leads when: `leaders` one after another, each from the update in `since` on.
 
     An arm leads where the 95% interval of the paired difference leaves out 0 at two evaluations running; with
-    one seed, where its curve is ahead at two. No leader at all means that the arms are not distinguishable.
+    one seed, where its curve is ahead at two. From `until` on the arms are not distinguishable; None where the
+    last leader leads to the end. No leader at all means that they are not distinguishable anywhere.
     """
 
     first: Arm
@@ -113,6 +114,7 @@ class Crossings(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     leaders: tuple[Arm, ...]
     since: tuple[float, ...]
+    until: float | None
     text: str
 
     def __str__(self) -> str:
@@ -226,10 +228,17 @@ def crossings(
             since.append(_crossing(updates, mean, last, i) if leaders and whole[i] else float(updates[i]))
             leaders.append(arm)
         last = i
+    # The evaluation after the last clear one, where there is one.
+    until = float(updates[last + 1]) if leaders and last + 1 < len(updates) else None
     return Crossings(
-        first=first, second=second, by=by, leaders=tuple(leaders), since=tuple(since),
-        text=_told(first, second, leaders, since),
-    )  # fmt: skip
+        first=first,
+        second=second,
+        by=by,
+        leaders=tuple(leaders),
+        since=tuple(since),
+        until=until,
+        text=_told(first, second, leaders, since, until),
+    )
 
 
 def _crossing(at: np.ndarray, mean: np.ndarray, before: int, after: int) -> float:
@@ -241,7 +250,7 @@ def _crossing(at: np.ndarray, mean: np.ndarray, before: int, after: int) -> floa
     return float(at[after])
 
 
-def _told(first: Arm, second: Arm, leaders: list[Arm], since: list[float]) -> str:
+def _told(first: Arm, second: Arm, leaders: list[Arm], since: list[float], until: float | None) -> str:
     if not leaders:
         return f"{_short(first, second)} and {_short(second, first)} are not distinguishable at any update"
     names = [_short(arm, second if arm == first else first) for arm in leaders]
@@ -250,7 +259,7 @@ def _told(first: Arm, second: Arm, leaders: list[Arm], since: list[float]) -> st
         text = f"{names[0]} leads until update {since[1]:,.0f}, then {names[1]}"
     for name, update in zip(names[2:], since[2:], strict=True):
         text += f" until update {update:,.0f}, then {name}"
-    return text
+    return text if until is None else f"{text}; from update {until:,.0f} on they are not distinguishable"
 
 
 def _short(arm: Arm, other: Arm) -> str:
