@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,54 +51,40 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 NO_ANSWER = 1
 
 
-def tune(
-    task: TaskName,
-    schedule: ScheduleText = "fixed",
-    batch_size: BatchSize = None,
-    epochs: Epochs = None,
-    steps: Steps = None,
-    seeds: Seeds = 3,
-    lr_min: LrMin = None,
-    lr_max: LrMax = None,
-    json: JsonPath = None,
-    report: ReportPath = None,
-    plot: PlotPath = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Decide how to train TASK: the learning rate, at its batch size and schedule.
+def _command(module: str, name: str, summary: str) -> Callable[..., None]:
+    """A command around `decide` functions, which share their arguments; imported when it runs."""
 
-    Exit code: 0 with an answer, 1 without, 2 for wrong use.
-    """
-    from stepsize.decide.tune import tune as decide
+    def command(
+        task: TaskName,
+        schedule: ScheduleText = "fixed",
+        batch_size: BatchSize = None,
+        epochs: Epochs = None,
+        steps: Steps = None,
+        seeds: Seeds = 3,
+        lr_min: LrMin = None,
+        lr_max: LrMax = None,
+        json: JsonPath = None,
+        report: ReportPath = None,
+        plot: PlotPath = None,
+        quiet: Quiet = False,
+        debug: Debug = False,
+    ) -> None:
+        decide = getattr(importlib.import_module(module), name)
+        options = {"schedule": schedule, "seeds": seeds, "lr_min": lr_min, "lr_max": lr_max}
+        _advise(decide, task, options, (batch_size, epochs, steps), (json, report, plot), quiet)
 
-    options = {"schedule": schedule, "seeds": seeds, "lr_min": lr_min, "lr_max": lr_max}
-    _advise(decide, task, options, (batch_size, epochs, steps), (json, report, plot), quiet)
+    command.__doc__ = f"{summary}\n\nExit code: 0 with an answer, 1 without, 2 for wrong use."
+    return command
 
 
-def find(
-    task: TaskName,
-    schedule: ScheduleText = "fixed",
-    batch_size: BatchSize = None,
-    epochs: Epochs = None,
-    steps: Steps = None,
-    seeds: Seeds = 3,
-    lr_min: LrMin = None,
-    lr_max: LrMax = None,
-    json: JsonPath = None,
-    report: ReportPath = None,
-    plot: PlotPath = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Find the learning rate for TASK by rehearsing the real run.
-
-    Exit code: 0 with an answer, 1 without, 2 for wrong use.
-    """
-    from stepsize.decide.find_lr import find_lr as decide
-
-    options = {"schedule": schedule, "seeds": seeds, "lr_min": lr_min, "lr_max": lr_max}
-    _advise(decide, task, options, (batch_size, epochs, steps), (json, report, plot), quiet)
+tune = _command(
+    "stepsize.decide.tune",
+    "tune",
+    "Decide how to train TASK: the learning rate, at its batch size and schedule.",
+)
+find = _command(
+    "stepsize.decide.find_lr", "find_lr", "Find the learning rate for TASK by rehearsing the real run."
+)
 
 
 def _advise(
