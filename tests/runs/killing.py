@@ -90,7 +90,7 @@ def killed_twenty_times(folder: Path, seconds: float) -> list[Path]:
             stores.append(folder / f"killed{len(stores)}.db")
             done = 0
         pid = in_child(partial(sweep, stores[-1]))
-        time.sleep(moments.uniform(0, 0.4 * seconds))
+        time.sleep(moments.uniform(0, 0.25 * seconds))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         assert finished(stores[-1]) >= done, "a finished cell is gone"

@@ -19,6 +19,7 @@ from tests.runs.grids import assert_same, small_task
 resource = pytest.importorskip("resource", reason="processes are forked and limited as POSIX does")
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_twenty_times_and_two_at_once_give_what_one_left_alone_gives(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.runs.killing", str(tmp_path)],
