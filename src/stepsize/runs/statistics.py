@@ -104,9 +104,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 class Crossings(msgspec.Struct, frozen=True, kw_only=True):
     """Who leads when: `leaders` one after another, each from the update in `since` on.
 
-    An arm leads where the 95% interval of the paired difference leaves out 0 at two evaluations running; with
-    one seed, where its curve is ahead at two. From `until` on the arms are not distinguishable; None where the
-    last leader leads to the end. No leader at all means that they are not distinguishable anywhere.
+    An arm leads where the 95% interval of the paired difference leaves out 0 at two evaluations running;
+    with one seed, where its curve is ahead at two. From `until` on the arms are not distinguishable; None
+    where the last leader leads to the end. No leader at all: not distinguishable anywhere.
     """
 
     first: Arm
