@@ -224,5 +224,7 @@ def test_a_result_without_a_page_is_refused() -> None:
     class Other(Result, frozen=True):
         pass
 
-    with pytest.raises(TypeError, match="a page can be written of Advice, Curve, Zoom, Runs, but not of a Other"):
+    with pytest.raises(
+        TypeError, match="a page can be written of Advice, Curve, Zoom, Runs, but not of a Other"
+    ):
         page(Other())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -16,12 +15,11 @@ if TYPE_CHECKING:
 def print_advice(advice: Advice, task: Task, *, to_stderr: bool) -> None:
     """Print the answer, why, what else was noticed, and the cost."""
     console = Console(stderr=to_stderr, highlight=False, soft_wrap=not Console(stderr=to_stderr).is_terminal)
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(style="dim" if console.is_terminal else "")
-    table.add_column(overflow="fold")
-    for name, value in rows(advice, task):
-        table.add_row(name, Text(value, style="bold" if name == "learning rate" else ""))
-    console.print(table)
+    lines = rows(advice, task)
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        style = "bold" if name == "learning rate" else ""
+        console.print(Text.assemble((f"{name:{width}}  ", "dim"), (value, style)))
     console.print()
     console.print(Text(advice.why))
     for warning in advice.warnings:
