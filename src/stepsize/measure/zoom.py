@@ -98,8 +98,8 @@ class _Rounds:
             return self._answer(
                 "not_bracketed",
                 None,
-                f"of the restarted trials the last one, {best:.3g}, is still the best after "
-                f"{EXTENSIONS} extensions, so the turn of a rising rate says little about runs at a fixed one",
+                f"the last of the restarted trials, at {best:.3g}, is still the best after {EXTENSIONS} "
+                "extensions, so the turn of a rising rate says little about runs at a fixed one",
                 coarse,
                 bracket,
                 trials,
