@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stepsize.estimate import basin, loss_at, minimising_rate, unimodal
+from stepsize.estimate import basin, loss_at, minimising_rate
 
 GRID = 0.01 * 1.5 ** np.arange(18)
 finite_or_not = st.one_of(st.floats(0, 100), st.sampled_from([np.nan, np.inf]))
@@ -118,18 +118,3 @@ def test_interpolation_stops_at_the_edges_and_at_cliffs() -> None:
     losses = np.array([3.0, 1.0, np.inf, 4.0, 5.0])
     found = loss_at([1.0, 2.0, 3.0, 4.0, 5.0], losses, [[0.9, 1.0, 2.0, 2.5], [3.0, 3.5, 4.0, 5.1]])
     np.testing.assert_array_equal(found, [[np.nan, 3.0, 1.0, np.nan], [np.nan, np.nan, 4.0, np.nan]])
-
-
-@given(arrays(np.float64, st.integers(1, 12), elements=st.floats(-10, 10)))
-def test_unimodal_falls_then_rises_and_is_a_projection(losses: np.ndarray) -> None:
-    fit = unimodal(losses)
-    steps = np.sign(np.diff(fit))
-    rising = np.flatnonzero(steps > 0)
-    assert not rising.size or (steps[rising[0] :] >= 0).all()
-    np.testing.assert_allclose(unimodal(fit), fit, atol=1e-9)
-    assert np.square(fit - losses).sum() <= np.square(losses - losses.mean()).sum() + 1e-9
-
-
-def test_unimodal_needs_finite_losses() -> None:
-    with pytest.raises(ValueError, match="finite numbers"):
-        unimodal([1.0, np.inf])

@@ -1,9 +1,8 @@
 """Pure mathematics on arrays: smoothing, suggestion rules, fits over rates. No torch."""
 
-from stepsize.estimate.basin import Basin, basin, loss_at, minimising_rate, unimodal
+from stepsize.estimate.basin import Basin, basin, loss_at, minimising_rate
 from stepsize.estimate.horizon import horizon_trend
 from stepsize.estimate.rules import RULES, suggest
-from stepsize.estimate.seeds import RateEffect, minimising_rate_interval, rate_effect
 from stepsize.estimate.shape import Shape, read_shape, smooth
 from stepsize.estimate.smoothing import centred_average, debiased_average, finite_length, mean_over_seeds
 from stepsize.estimate.suggestion import Suggestion, SuggestionStatus
@@ -11,7 +10,6 @@ from stepsize.estimate.suggestion import Suggestion, SuggestionStatus
 __all__ = [
     "RULES",
     "Basin",
-    "RateEffect",
     "Shape",
     "Suggestion",
     "SuggestionStatus",
@@ -23,10 +21,7 @@ __all__ = [
     "loss_at",
     "mean_over_seeds",
     "minimising_rate",
-    "minimising_rate_interval",
-    "rate_effect",
     "read_shape",
     "smooth",
     "suggest",
-    "unimodal",
 ]

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
-from scipy.optimize import brentq, isotonic_regression
+from scipy.optimize import brentq
 
 from stepsize.estimate.shape import check_curve
 from stepsize.estimate.smoothing import Floats, mean_over_seeds
@@ -140,30 +140,6 @@ def _crossing(rates: Floats, mean: Floats, limit: float, near: float, far: float
     if excess(ends[1]) <= 0:
         return far
     return float(np.clip(np.exp(brentq(excess, *ends)), min(near, far), max(near, far)))
-
-
-def unimodal(losses: ArrayLike) -> Floats:
-    """The least-squares curve that only falls and then only rises: two isotonic fits at the best split.
-
-    `losses` (R,) at rising rates, all finite; the result is (R,) (Frisén 1986).
-
-    >>> unimodal([3.0, 1.0, 2.0, 0.0, 5.0]).tolist()
-    [3.0, 1.5, 1.5, 0.0, 5.0]
-    """
-    values = np.asarray(losses, dtype=np.float64)
-    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
-        raise ValueError(f"losses must be a curve (R,) of finite numbers, but got {values}")
-    fits = [
-        np.concatenate(
-            [
-                isotonic_regression(part, increasing=up).x
-                for part, up in ((values[:k], False), (values[k:], True))
-                if part.size
-            ]
-        )
-        for k in range(1, values.size + 1)
-    ]
-    return min(fits, key=lambda fit: float(np.square(fit - values).sum()))
 
 
 def lowest(values: Floats) -> int:
