@@ -1,4 +1,4 @@
-"""The command line: `stepsize tune`, `find`, `schedule`. No logic of its own."""
+"""The command line: `stepsize tune`, `find`, `sweep`, `schedule`. No logic of its own."""
 
 from __future__ import annotations
 
