@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
+import importlib
 import json
 import math
 import re
+import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -202,20 +203,22 @@ def test_csv_and_jsonl_hold_every_cell(runs: ss.Runs, tmp_path: Path) -> None:
         runs.export(tmp_path / "runs.xlsx")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is not None, reason="pyarrow is installed")
-def test_parquet_without_pyarrow_says_what_to_install(runs: ss.Runs, tmp_path: Path) -> None:
+def test_parquet_without_pyarrow_says_what_to_install(
+    runs: ss.Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(ImportError, match="pip install pyarrow"):
         runs.export(tmp_path / "runs.parquet")
 
 
 def test_parquet_reads_back(runs: ss.Runs, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet = importlib.import_module("pyarrow.parquet")
     runs.export(tmp_path / "runs.parquet")
     assert parquet.read_table(tmp_path / "runs.parquet").to_pylist() == runs.rows()
 
 
 def test_pandas_gets_the_table(runs: ss.Runs) -> None:
-    pytest.importorskip("pandas")
     frame = runs.to_pandas()
     assert list(frame["seed"]) == [run.cell.seed for run in runs.runs]
 
