@@ -14,6 +14,7 @@ from stepsize.decide.advice import Advice, AdviceStatus
 from stepsize.report import check_writable, page, write_page
 from stepsize.report.pages.advice import NO_ANSWER
 from tests.report.samples import advice, curve, no_answer, zoom
+from tests.runs.samples import sweep
 
 EVIL = "</script><script>alert(\"x\")</script><b onload='y'>&amp; </style>"
 VOID = {"meta", "link", "use", "path", "br"}
@@ -228,3 +229,10 @@ def test_a_result_without_a_page_is_refused() -> None:
         TypeError, match="a page can be written of Advice, Curve, Zoom, Runs, but not of a Other"
     ):
         page(Other())
+
+
+def test_an_interval_says_what_it_is_of() -> None:
+    rates, losses = text_of(page(advice())), text_of(page(sweep()))
+    assert "should lose at most 1% of the progress" in rates
+    assert "should lose at most 1% of the progress" not in losses
+    assert "90% bootstrap interval over the seeds" in losses

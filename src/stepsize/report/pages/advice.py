@@ -40,6 +40,7 @@ def advice_content(advice: Advice) -> Content:
         if advice.status == "interrupted"
         else "peak learning rate",
         interval=_interval(advice),
+        interval_label="should lose at most 1% of the progress",
         facts=_facts(advice),
         warnings=tuple(sentence(warning) for warning in advice.warnings),
         method=_method(advice),

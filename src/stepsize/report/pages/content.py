@@ -25,6 +25,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     value: str = ""
     value_label: str = ""
     interval: str = ""
+    interval_label: str = ""
     facts: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
     method: tuple[str, ...]

@@ -21,7 +21,7 @@ def sweep_content(runs: Runs) -> Content:
         warnings.append(sentence(f"with halving, {runs.halving}"))
     interval = ""
     if best is not None and best.low is not None and best.high is not None:
-        interval = f"{number(best.low, 4)} to {number(best.high, 4)} (90%)"
+        interval = f"{number(best.low, 4)} to {number(best.high, 4)}"
     return Content(
         title=f"Sweep of {runs.task}",
         kicker=runs.task,
@@ -38,6 +38,7 @@ def sweep_content(runs: Runs) -> Content:
         value=rate(best.arm.lr) if best is not None else "",
         value_label="best rate",
         interval=interval,
+        interval_label="final loss there, 90% bootstrap interval over the seeds",
         facts=(
             ("cells", f"{count(len(runs.runs))} of {count(runs.planned)}"),
             ("diverged", count(diverged)),
