@@ -237,6 +237,13 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> Non
         ss.find_lr(digits_task(), **arguments)
 
 
+def test_a_rate_is_no_schedule() -> None:
+    with pytest.raises(
+        TypeError, match="schedule must be a Schedule or its text, but is a float: pass schedule="
+    ):
+        ss.find_lr(digits_task(), schedule=0.1)  # type: ignore[arg-type]
+
+
 def test_adam_on_small_digits() -> None:
     task = digits_task(optimizer=partial(torch.optim.Adam, betas=(0.9, 0.99)))
     advice = ss.find_lr(task, schedule="linear", seeds=2)

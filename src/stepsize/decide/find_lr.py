@@ -51,7 +51,7 @@ def find_lr(
 
     Raises:
         ValueError: rates not positive and finite, `lr_min >= lr_max`, `seeds` below 1, a malformed schedule.
-        TypeError: `task` is not a Task.
+        TypeError: `task` is not a Task, or `schedule` neither a Schedule nor text.
     """
     if not isinstance(task, Task):
         raise TypeError(
@@ -63,6 +63,11 @@ def find_lr(
     if lr_min >= lr_max:
         raise ValueError(f"lr_min < lr_max must hold, but got lr_min={lr_min}, lr_max={lr_max}")
     chosen = Schedule.parse(schedule) if isinstance(schedule, str) else schedule
+    if not isinstance(chosen, Schedule):
+        raise TypeError(
+            f"schedule must be a Schedule or its text, but is a {type(schedule).__name__}: "
+            "pass schedule='cosine' (its peak is what find_lr finds)"
+        )
     shape = Shape.of(chosen, task)
     used = tuple(task.seed + i for i in range(seeds))
     with reporting(progress) as reporter:
