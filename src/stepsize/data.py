@@ -7,11 +7,12 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
 from stepsize._rng import derived_seed, isolated_rng
@@ -34,7 +35,12 @@ class Tensors:
     size: int
 
     def take(self, index: torch.Tensor) -> Batch:
-        return tree_map(lambda t: t.index_select(0, index.to(t.device)), self.tree)
+        leaves, layout = self._flat
+        return tree_unflatten([t.index_select(0, index.to(t.device)) for t in leaves], layout)
+
+    @cached_property
+    def _flat(self) -> tuple[list[torch.Tensor], TreeSpec]:
+        return tree_flatten(self.tree)
 
     def all(self) -> Batch:
         return self.tree

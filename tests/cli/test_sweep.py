@@ -21,12 +21,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 from tests.tasks import digits_task
 
 task = digits_task(steps=30)
-calls = 0
 
 def loss(model, batch):
-    global calls
-    calls += 1
-    if calls == int(os.environ.get("INTERRUPT_AT", -1)):
+    if len(batch[0]) == int(os.environ.get("INTERRUPT_AT_BATCH_SIZE", -1)):
         os.kill(os.getpid(), signal.SIGINT)
     return task.loss(model, batch)
 
@@ -85,19 +82,21 @@ def test_pictures_and_pages_are_written(project: Path, tmp_path: Path) -> None:
 def test_ctrl_c_says_how_to_go_on_and_that_goes_on(project: Path, tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
     command = [sys.executable, "-c", RUN, "sweep", f"{project}:interrupted", "--store", str(store)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "INTERRUPT_AT": "60"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "INTERRUPT_AT_BATCH_SIZE": "50"}
     stopped = subprocess.run(
-        [*command, "--lr", "0.1,0.5", "--seeds", "3"], capture_output=True, text=True, env=environment
+        [*command, "--lr", "0.1,0.5", "--batch-size", "25,50", "--seeds", "3"],
+        capture_output=True,
+        text=True,
+        env=environment,
     )
     assert stopped.returncode == 1, stopped.stderr
     assert "Traceback" not in stopped.stderr
     hint = stopped.stderr.strip().splitlines()[-1]
     assert hint.startswith("interrupted with ")
     assert hint.endswith(f"stepsize sweep {project}:interrupted --store {store} --resume")
-    before = len(ss.Runs.open(store))
-    assert before < 6
+    assert [run.cell.batch_size for run in ss.Runs.open(store).runs] == [25] * 6
     words = shlex.split(hint.partition("go on with: stepsize ")[2])
-    del environment["INTERRUPT_AT"]
+    del environment["INTERRUPT_AT_BATCH_SIZE"]
     resumed = subprocess.run(
         [sys.executable, "-c", RUN, *words], capture_output=True, text=True, env=environment
     )

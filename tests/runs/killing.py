@@ -21,7 +21,11 @@ from pathlib import Path
 
 import stepsize as ss
 from stepsize.runs import Job, LocalExecutor
-from tests.runs.grids import RATES, SEEDS, assert_same, small_task
+from tests.runs.grids import assert_same, small_task
+
+RATES = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 1e4]
+SEEDS = 6
+"""Two seeds share a stack: six groups at two batch sizes."""
 
 KILLS = 20
 CELLS = len(RATES) * SEEDS * 2

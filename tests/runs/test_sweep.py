@@ -13,6 +13,7 @@ import pytest
 import stepsize as ss
 from stepsize.runs import Halving, Job, LocalExecutor, TaskChangedError
 from stepsize.runs.cell import thinned
+from stepsize.runs.plan import groups_of
 from tests.runs.grids import RATES, SEEDS, assert_same, small_task
 
 
@@ -75,6 +76,17 @@ def test_groups_hold_the_rates_of_one_stack_and_never_more_than_64() -> None:
     assert all(len({cell.seed for cell in job.cells}) == 1 for job in spy.jobs)
 
 
+def test_few_rates_train_with_whole_seeds_and_finished_groups_move_nobody() -> None:
+    task, spy = small_task(epochs=None, steps=1), Spy()
+    ss.sweep(task, [0.1, 0.2, 0.3, 0.4, 0.5], seeds=7, batch_size=[30, 50], executor=spy, evaluate=1)
+    assert [sorted({cell.seed for cell in job.cells}) for job in spy.jobs] == 2 * [[0, 1, 2], [3, 4, 5], [6]]
+    assert [len(job.cells) for job in spy.jobs] == 2 * [15, 15, 5]
+    assert all(len({cell.batch_size for cell in job.cells}) == 1 for job in spy.jobs)
+    keyed = [(key, cell) for job in spy.jobs for key, cell in zip(job.keys, job.cells, strict=True)]
+    left = [rows for rows in groups_of(keyed) if rows[0][1].seed != 0]
+    assert groups_of([row for rows in left for row in rows]) == left
+
+
 @pytest.mark.parametrize(
     ("evaluate", "points"),
     [
@@ -121,7 +133,7 @@ def test_progress_adds_up_and_tells_what_there_is() -> None:
     listener = Listener()
     ss.sweep(small_task(epochs=1), [0.5, 1e4], seeds=2, progress=listener)
     assert listener.done == listener.total == 2 * 2 * 30
-    assert listener.phases[0] == "0 of 4 cells, 2 running, 0 diverged"
+    assert listener.phases[0] == "0 of 4 cells, 4 running, 0 diverged"
     assert listener.phases[-1].startswith("4 of 4 cells, 0 running, 2 diverged; best ")
 
 
@@ -130,33 +142,34 @@ def test_ctrl_c_returns_what_is_finished_and_the_same_call_goes_on(tmp_path: Pat
     class Stops(LocalExecutor):
         def submit(self, job: Job) -> None:
             super().submit(job)
-            if job.cells[0].seed == 1:
+            if job.cells[0].batch_size == 50:
                 os.kill(os.getpid(), signal.SIGINT)
 
     task, store = small_task(epochs=1), tmp_path / "runs.db"
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        part = ss.sweep(task, [0.1, 0.5], seeds=3, store=store, executor=Stops())
+        part = ss.sweep(task, [0.1, 0.5], store=store, batch_size=[30, 50], executor=Stops())
     finally:
         signal.signal(signal.SIGINT, before)
-    assert (part.status, len(part), part.planned) == ("interrupted", 2, 6)
-    assert "4 cells are missing" in str(part)
+    assert (part.status, len(part), part.planned) == ("interrupted", 6, 12)
+    assert "6 cells are missing" in str(part)
     assert "The same call goes on from there" in str(part)
-    assert_same(ss.sweep(task, [0.1, 0.5], seeds=3, store=store), ss.sweep(task, [0.1, 0.5], seeds=3))
+    whole = ss.sweep(task, [0.1, 0.5], store=store, batch_size=[30, 50])
+    assert_same(whole, ss.sweep(task, [0.1, 0.5], batch_size=[30, 50]))
 
 
 def test_an_error_of_the_users_code_leaves_what_is_finished_and_no_lease(tmp_path: Path) -> None:
     class Fails(LocalExecutor):
         def submit(self, job: Job) -> None:
-            if job.cells[0].seed == 1:
+            if job.cells[0].batch_size == 50:
                 raise KeyError("no such column")
             super().submit(job)
 
     task, store, spy = small_task(epochs=1), tmp_path / "runs.db", Spy()
     with pytest.raises(KeyError, match="no such column"):
-        ss.sweep(task, 0.5, seeds=2, store=store, executor=Fails())
-    ss.sweep(task, 0.5, seeds=2, store=store, executor=spy)
-    assert [cell.seed for job in spy.jobs for cell in job.cells] == [1]
+        ss.sweep(task, 0.5, seeds=1, batch_size=[30, 50], store=store, executor=Fails())
+    ss.sweep(task, 0.5, seeds=1, batch_size=[30, 50], store=store, executor=spy)
+    assert [cell.batch_size for job in spy.jobs for cell in job.cells] == [50]
 
 
 # -- another task under the same name --------------------------------------------------------------

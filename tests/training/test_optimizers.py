@@ -218,7 +218,7 @@ def test_bfloat16_keeps_the_rate_and_the_decay_in_full_precision() -> None:
     start = torch.ones(2, 3, dtype=torch.bfloat16)
     group = AdamW([nn.Parameter(start[0])], weight_decay=0.5).param_groups[0]
     stacked = start.clone()
-    native = Native(ss.training.optimizers.NATIVE[AdamW], [stacked], [group], [1.0])
+    native = Native(ss.training.optimizers.NATIVE[AdamW], [stacked], [group], [1.0], ([{}], 0))
     lr = torch.tensor([0.004, 0.002], dtype=torch.float64)
     for _ in range(8):
         native.step([torch.zeros_like(stacked)], lr)

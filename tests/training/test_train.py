@@ -21,6 +21,10 @@ def noisy_net() -> nn.Module:
     ).double()
 
 
+def batch_normed() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 3)).double()
+
+
 def same(one: ss.History, row: int, other: ss.History, place: int, rtol: float = 1e-9) -> None:
     """Two members of two calls are the same run."""
     for name in ("train_loss", "val_loss"):
@@ -178,6 +182,70 @@ def test_seeds_differ_and_repeat() -> None:
     np.testing.assert_array_equal(first.train_loss[0], first.train_loss[2])
     assert not np.allclose(first.train_loss[0], first.train_loss[1])
     np.testing.assert_array_equal(first.val_loss, again.val_loss)
+
+
+def grid_of_seeds(rates: tuple[float, ...], seeds: tuple[int, ...]) -> list[ss.Member]:
+    return [ss.Member(lr=lr, seed=seed) for lr in rates for seed in seeds]
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.NAdam])
+def test_several_seeds_share_a_stack(optimizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[int] = []
+    init = Stack.__init__
+
+    def counted(self: Stack, task: Any, members: Any, *rest: Any) -> None:
+        built.append(len(members))
+        init(self, task, members, *rest)
+
+    monkeypatch.setattr(Stack, "__init__", counted)
+    task = small_task(model=batch_normed, optimizer=optimizer)
+    several = grid_of_seeds((0.01, 1e300, 0.1), (3, 1, 2))
+    rates = np.tile(np.array([[member.lr] for member in several]), 130)
+    stack, loop = (
+        ss.train(task, several, rates, evaluate_at=[0, 65, 130], engine=engine)
+        for engine in ("stack", "loop")
+    )
+    assert built == [9]
+    assert stack.members == tuple(several)
+    for row in range(9):
+        same(stack, row, loop, row, rtol=1e-7)  # NAdam makes much of the rounding of gradients near zero
+
+
+def test_a_stack_of_several_seeds_may_shrink_to_one() -> None:
+    task = small_task()
+    several = [ss.Member(lr=0.01, seed=0), ss.Member(lr=0.05, seed=0), ss.Member(lr=1e300, seed=1)]
+    rates = np.tile(np.array([[member.lr] for member in several]), 400)
+    stack, loop = (ss.train(task, several, rates, evaluate_at=[400], engine=e) for e in ("stack", "loop"))
+    assert stack.status == ("ok", "ok", "diverged")
+    for row in range(3):
+        same(stack, row, loop, row)
+
+
+def test_seeds_that_draw_random_numbers_train_apart() -> None:
+    task = small_task(model=noisy_net)
+    several = grid_of_seeds((0.01, 0.1), (0, 1))
+    rates = np.tile(np.array([[member.lr] for member in several]), 60)
+    stack, loop = (ss.train(task, several, rates, evaluate_at=[60], engine=e) for e in ("stack", "loop"))
+    assert stack.engine == "stack"
+    for row in range(4):
+        same(stack, row, loop, row)
+
+
+def test_seeds_whose_batches_differ_in_shape_train_apart() -> None:
+    def ragged(batch_size: int, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        x, y = classification(samples=64)
+        for start in range(0, 48, 8):
+            stop = start + 8 + seed % 2
+            yield x[start:stop], y[start:stop]
+
+    task = small_task(train=ragged, val=classification(samples=16))
+    several = grid_of_seeds((0.01, 0.1), (0, 1))
+    stack, loop = (
+        ss.train(task, several, np.full(40, 0.05), evaluate_at=[40], engine=e) for e in ("stack", "loop")
+    )
+    assert stack.engine == "stack"
+    for row in range(4):
+        same(stack, row, loop, row)
 
 
 def test_the_last_partial_batch_is_kept_and_counted() -> None:

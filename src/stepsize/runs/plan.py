@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -16,6 +17,9 @@ from stepsize.task import Task
 
 GROUP = 64
 """Rates that train as one stack at most. More cost as much each, and a lost stack would lose more work."""
+
+FULL = 16
+"""Members up to which a stack gets much cheaper for each; a smaller one takes in further seeds."""
 
 _WORDS = {"every epoch": "1 an epoch", "once an epoch": "1 an epoch", "twice an epoch": "2 an epoch"}
 
@@ -31,7 +35,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """Cells that differ only in their rate: the unit of work, trained as one stack and committed whole.
+    """Cells that differ only in rate and seed: the unit of work, trained as one stack and committed whole.
 
     Whoever gets the task can run it: `schedule` is a text, and nothing here is tied to a process.
     """
@@ -188,14 +192,29 @@ def run_of(task: Task) -> Run:
     return Run(steps=task.steps, samples=task.samples, batch_size=task.batch_size)
 
 
-def groups_of(cells: Sequence[tuple[str, Cell]], size: int = GROUP) -> list[list[tuple[str, Cell]]]:
-    """Keyed cells in groups that differ only in the rate, `size` at most, in order.
+def groups_of(
+    cells: Sequence[tuple[str, Cell]], size: int = GROUP, full: int = FULL
+) -> list[list[tuple[str, Cell]]]:
+    """Keyed cells in groups that differ only in rate and seed, in order.
 
-    Groups are cut at whole multiples of `size`, so that leaving out finished groups never moves a cell
-    to other mates.
+    The rates of a seed go together, `size` at most; whole seeds are put together up to `full` cells. Groups
+    are cut at whole multiples of both, so that leaving out finished groups never moves a cell to other mates.
     """
-    stacks: dict[tuple[Any, ...], list[tuple[str, Cell]]] = {}
+    alike: dict[tuple[Any, ...], dict[int, list[tuple[str, Cell]]]] = {}
     for key, cell in cells:
-        stack = (cell.batch_size, cell.schedule, cell.seed, cell.steps, cell.until)
-        stacks.setdefault(stack, []).append((key, cell))
-    return [rows[i : i + size] for rows in stacks.values() for i in range(0, len(rows), size)]
+        seeds = alike.setdefault((cell.batch_size, cell.schedule, cell.steps, cell.until), {})
+        seeds.setdefault(cell.seed, []).append((key, cell))
+    groups = []
+    for seeds in alike.values():
+        together = max(1, full // max(len(rows) for rows in seeds.values()))
+        for several in batched(seeds.values(), together):
+            rows = [row for seed in several for row in seed]
+            groups += [rows[i : i + size] for i in range(0, len(rows), size)]
+    return groups
+
+
+def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of `size` items, the last one shorter: `itertools.batched` of Python 3.12."""
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part

@@ -46,12 +46,12 @@ def sweep(
 ) -> Runs:
     """Train every combination of rate, batch size, seed and schedule to the task's horizon.
 
-    The rates of one batch size, schedule and seed are one computation. Each such group is written to the
-    ledger when it is finished, in one transaction: whatever happens to the process or the machine, only the
-    groups in flight are lost, and the same call goes on from there. What is finished is never trained again,
-    and an interrupted sweep gives the numbers of one that was not, bit for bit, on the same machine with as
-    many threads. Several processes may work on one ledger at once. Ctrl-C returns what is finished, with
-    status "interrupted".
+    The rates of one batch size and schedule are one computation, several seeds together where the rates are
+    few. Each such group is written to the ledger when it is finished, in one transaction: whatever happens to
+    the process or the machine, only the groups in flight are lost, and the same call goes on from there. What
+    is finished is never trained again, and an interrupted sweep gives the numbers of one that was not, bit
+    for bit, on the same machine with as many threads. Several processes may work on one ledger at once.
+    Ctrl-C returns what is finished, with status "interrupted".
 
     Args:
         task: what to train; a task made with `epochs` sees the same samples at every batch size.

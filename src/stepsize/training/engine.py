@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from stepsize.task import Task
 from stepsize.training.evaluation import Evaluation
 from stepsize.training.history import Cost, History, Member, MemberStatus
 from stepsize.training.loop import Loop
-from stepsize.training.memory import SHARE, available, bytes_per_member, is_out_of_memory
+from stepsize.training.memory import SHARE, available, bytes_of, bytes_per_member, is_out_of_memory
 from stepsize.training.obstacles import NotStackableError
 from stepsize.training.optimizers import has_control
 from stepsize.training.stack import Stack
@@ -66,7 +66,8 @@ def train(
         rates: (K, T) or (T,), the learning rate of each member at each update.
         evaluate_at: numbers of updates done, 0…T, at which the held-out loss and metrics are taken.
         controls: further hyperparameters on the same clock, (T,) each: "momentum", "weight_decay".
-        engine: "stack" trains the members of a seed as one computation, "loop" one after another;
+        engine: "stack" trains the members as one computation, those of each seed by themselves where an
+            update draws random numbers; "loop" trains one after another;
             "auto" takes the stack and falls back to the loop, saying why in `History.engine_reason`.
         memory: bytes that a stack may use; by default half of what is available. More members than fit
             run in waves.
@@ -143,6 +144,7 @@ class _Call:
         self._task, self._members, self._rates, self._evaluate_at = task, members, rates, evaluate_at
         self._controls, self._engine, self._memory, self._progress = controls, engine, memory, progress
         self._reason = "engine='loop' was asked for" if engine == "loop" else ""
+        self._seeds_apart = False  # whether members of different seeds were found unable to share a stack
         shape = (len(members), len(evaluate_at))
         self._evaluation = Evaluation.of(task)
         self._val_loss = np.full(shape, np.nan)
@@ -155,19 +157,24 @@ class _Call:
 
     def run(self) -> History:
         started = time.perf_counter()
-        by_seed: dict[int, list[int]] = {}
-        for row, member in enumerate(self._members):
-            by_seed.setdefault(member.seed, []).append(row)
-        for rows in by_seed.values():
-            for wave in self._waves(rows):
-                self._run_wave(wave)
+        for wave in self._waves([row for rows in self._by_seed(range(len(self._members))) for row in rows]):
+            self._run_wave(wave)
         return self._history(time.perf_counter() - started)
+
+    def _by_seed(self, rows: Iterable[int]) -> list[list[int]]:
+        parts: dict[int, list[int]] = {}
+        for row in rows:
+            parts.setdefault(self._members[row].seed, []).append(row)
+        return list(parts.values())
 
     def _waves(self, rows: list[int]) -> list[list[int]]:
         if self._engine == "loop" or self._reason:
             return [[row] for row in rows]  # one model in memory at a time
         model = self._task.make_model(self._members[rows[0]].seed)
-        each = bytes_per_member(self._task, model, self._task.trial_batch(self._task.batch_size))
+        batch = self._task.trial_batch(self._task.batch_size)
+        each = bytes_per_member(self._task, model, batch)
+        if len(self._by_seed(rows)) > 1:
+            each += bytes_of(batch)
         budget = self._memory if self._memory is not None else int(SHARE * available(self._task.device))
         fit = max(1, budget // max(each, 1))
         waves = -(-len(rows) // fit)
@@ -178,6 +185,11 @@ class _Call:
             for row in rows:
                 self._train_rows(Loop, [row])
             return
+        parts = self._by_seed(rows)
+        if len(parts) > 1 and self._seeds_apart:
+            for part in parts:
+                self._run_wave(part)
+            return
         # Not inside of an `except`, whose traceback would keep the failed stack's tensors in memory.
         for part in self._try_stack(rows):
             self._run_wave(part)
@@ -187,6 +199,9 @@ class _Call:
         try:
             self._train_rows(Stack, rows)
         except NotStackableError as error:
+            if len(self._by_seed(rows)) > 1:
+                self._seeds_apart = True
+                return [rows]
             if self._engine == "stack":
                 raise
             self._reason = str(error)

@@ -30,7 +30,7 @@ FILLED = {aten.ones_like.default: 1, aten.zeros_like.default: 0}
 def simplify(record: GraphModule) -> GraphModule:
     """Take out of a record what does nothing; changes the record and returns it."""
     graph = record.graph
-    touched = _written_to(graph)
+    touched = written_to(graph)
     _drop_no_ops(graph, touched)
     _hoist_constants(record, touched)
     _merge_equal(graph, touched)
@@ -40,13 +40,13 @@ def simplify(record: GraphModule) -> GraphModule:
     return record
 
 
-def _written_to(graph: Graph) -> set[Node]:
+def written_to(graph: Graph) -> set[Node]:
     """Nodes that share memory with something that a kernel writes into: these are left as they stand."""
     touched: set[Node] = set()
     for node in graph.nodes:
-        if _is_call(node) and node.target._schema.is_mutable:
+        if is_call(node) and node.target._schema.is_mutable:
             touched |= {node, *node.all_input_nodes}
-    aliases = [n for n in graph.nodes if _is_call(n) and _shares_memory(n)]
+    aliases = [n for n in graph.nodes if is_call(n) and shares_memory(n)]
     known = -1
     while known != len(touched):
         known = len(touched)
@@ -58,7 +58,7 @@ def _written_to(graph: Graph) -> set[Node]:
 
 def _drop_no_ops(graph: Graph, touched: set[Node]) -> None:
     for node in list(graph.nodes):
-        if not _is_call(node) or node in touched:
+        if not is_call(node) or node in touched:
             continue
         source = _equal_input(node)
         if source is not None and source not in touched:
@@ -95,7 +95,7 @@ def _hoist_constants(record: GraphModule, touched: set[Node]) -> None:
     graph = record.graph
     made: dict[Node, torch.Tensor] = {}
     for node in list(graph.nodes):
-        if not _is_call(node) or node in touched or _draws(node):
+        if not is_call(node) or node in touched or _draws(node):
             continue
         value = _constant(node, made)
         if value is None:
@@ -137,7 +137,7 @@ def _merge_equal(graph: Graph, touched: set[Node]) -> None:
     """Let one kernel serve where several compute the same from the same."""
     first: dict[Any, Node] = {}
     for node in list(graph.nodes):
-        if not _is_call(node) or _draws(node) or touched & {node, *node.all_input_nodes}:
+        if not is_call(node) or _draws(node) or touched & {node, *node.all_input_nodes}:
             continue
         key = (node.target, _hashable(node.args), _hashable(dict(node.kwargs)))
         earlier = first.setdefault(key, node)
@@ -155,11 +155,11 @@ def _hashable(value: Any) -> Any:
     return value if isinstance(value, Node) else (type(value), value)
 
 
-def _is_call(node: Node) -> bool:
+def is_call(node: Node) -> bool:
     return node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)
 
 
-def _shares_memory(node: Node) -> bool:
+def shares_memory(node: Node) -> bool:
     """Whether a result may lie in the memory of an argument."""
     returns = node.target._schema.returns  # type: ignore[union-attr]
     return node.target in (*VIEWS, *SAME) or any(result.alias_info is not None for result in returns)

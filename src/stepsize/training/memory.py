@@ -57,6 +57,11 @@ def bytes_per_member(task: Task, model: torch.nn.Module, batch: Any) -> int:
     return weights * (2 + OPTIMIZER_COPIES) + 2 * sum(kept.values())
 
 
+def bytes_of(batch: Any) -> int:
+    """Bytes of a batch's tensors."""
+    return sum(leaf.nbytes for leaf in tree_flatten(batch)[0] if isinstance(leaf, torch.Tensor))
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error is the allocator's, on any device."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):

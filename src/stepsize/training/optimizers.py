@@ -14,16 +14,26 @@ import torch
 from torch import nn
 
 from stepsize._rng import capture_rng, restore_rng
+from stepsize.training.program import Product
 
 Group = Mapping[str, Any]
 Slot = dict[str, torch.Tensor]
 """State of one stacked parameter; every tensor has the members as its first dimension."""
 
 
+Gradient = torch.Tensor | Product
+"""A stacked gradient (K, …), or the two factors of one, (K, n, m) and (K, m, p)."""
+
+
+def dense(gradient: Gradient) -> torch.Tensor:
+    """The gradient itself."""
+    return gradient.value() if isinstance(gradient, Product) else gradient
+
+
 class StackedOptimizer(Protocol):
     """Updates stacked parameters in place."""
 
-    def step(self, grads: Sequence[torch.Tensor], lr: torch.Tensor) -> None:
+    def step(self, grads: Sequence[Gradient], lr: torch.Tensor) -> None:
         """One update; `grads` are (K, …) and `lr` is (K,), before each group's ratio."""
         ...
 
@@ -49,6 +59,21 @@ def _sgd(p: torch.Tensor, g: torch.Tensor, lr: torch.Tensor, slot: Slot, group: 
         buffer = slot["momentum_buffer"]
         g = g.add(buffer, alpha=group["momentum"]) if group["nesterov"] else buffer
     p.addcmul_(g, lr, value=-1)
+
+
+def _sgd_of_product(
+    p: torch.Tensor, g: Product, lr: torch.Tensor, slot: Slot, group: Group, step: int
+) -> None:
+    """`_sgd` that adds the product to the weights as it is made: the large gradient never lies in memory."""
+    plain = group["weight_decay"] == 0 and not group["maximize"] and not group["nesterov"]
+    if not plain or p.dtype != lr.dtype or (group["momentum"] != 0 and "momentum_buffer" not in slot):
+        _sgd(p, g.value(), lr, slot, group, step)
+    elif group["momentum"] == 0:
+        p.baddbmm_(g.left * lr, g.right, alpha=-1)
+    else:
+        buffer = slot["momentum_buffer"]
+        buffer.baddbmm_(g.left, g.right, beta=group["momentum"], alpha=1 - group["dampening"])
+        p.addcmul_(buffer, lr, value=-1)
 
 
 def _adam(p: torch.Tensor, g: torch.Tensor, lr: torch.Tensor, slot: Slot, group: Group, step: int) -> None:
@@ -136,8 +161,23 @@ def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
     )
 
 
+def carried_state(
+    optimizer: torch.optim.Optimizer, params: Sequence[torch.Tensor]
+) -> tuple[list[Slot], int] | None:
+    """Each parameter's state and the updates done so far; None if these differ between parameters."""
+    states = [optimizer.state.get(p, {}) for p in params]
+    steps = {int(state.get("step", 0)) for state in states}
+    if len(steps) > 1:
+        return None
+    slots = [
+        {name: value for name, value in state.items() if name != "step" and value is not None}
+        for state in states
+    ]
+    return slots, steps.pop() if steps else 0
+
+
 class Native:
-    """One of the updates above over all members at once."""
+    """One of the updates above over all members at once, each starting from a copy of the `state` given."""
 
     def __init__(
         self,
@@ -145,26 +185,33 @@ class Native:
         params: Sequence[torch.Tensor],
         groups: Sequence[Group],
         ratios: Sequence[float],
+        state: tuple[Sequence[Slot], int],
     ) -> None:
         self._update = update
         self._params = list(params)
         self._groups = [dict(group) for group in groups]  # one per parameter
         self._ratios = ratios
-        self._slots: list[Slot] = [{} for _ in params]
-        self._step = 0
+        slots, self._step = state
+        self._slots: list[Slot] = [
+            {name: value.expand(len(p), *value.shape).clone() for name, value in slot.items()}
+            for p, slot in zip(self._params, slots, strict=True)
+        ]
 
-    def step(self, grads: Sequence[torch.Tensor], lr: torch.Tensor) -> None:
+    def step(self, grads: Sequence[Gradient], lr: torch.Tensor) -> None:
         self._step += 1
-        rates: dict[tuple[float, torch.dtype, int], torch.Tensor] = {}
+        rates: dict[tuple[float, torch.dtype], torch.Tensor] = {}
         for p, g, slot, group, ratio in zip(
             self._params, grads, self._slots, self._groups, self._ratios, strict=True
         ):
-            kind = (ratio, p.dtype, p.ndim)
+            # Never less than float32, as torch reckons with rates: 1 - lr·decay rounds to 1 in bfloat16.
+            kind = ratio, torch.promote_types(p.dtype, torch.float32)
             if kind not in rates:
-                # Never less than float32, as torch reckons with rates: 1 - lr·decay rounds to 1 in bfloat16.
-                dtype = torch.promote_types(p.dtype, torch.float32)
-                rates[kind] = (lr * ratio).to(dtype).view(-1, *[1] * (p.ndim - 1))
-            self._update(p, g, rates[kind], slot, group, self._step)
+                rates[kind] = (lr if ratio == 1 else lr * ratio).to(kind[1])
+            rate = rates[kind].view(-1, *[1] * (p.ndim - 1))
+            if isinstance(g, Product) and self._update is _sgd:
+                _sgd_of_product(p, g, rate, slot, group, self._step)
+            else:
+                self._update(p, dense(g), rate, slot, group, self._step)
 
     def set(self, name: str, value: float) -> None:
         for group in self._groups:
@@ -194,13 +241,14 @@ class Separate:
         self._views = [[parameters[name] for name in names] for parameters in named]
         self._stacked: list[torch.Tensor] = []
 
-    def step(self, grads: Sequence[torch.Tensor], lr: torch.Tensor) -> None:
+    def step(self, grads: Sequence[Gradient], lr: torch.Tensor) -> None:
         before = capture_rng()
+        gradients = [dense(grad) for grad in grads]
         for row, (optimizer, base) in enumerate(zip(self._optimizers, self._base, strict=True)):
             restore_rng(
                 before
             )  # an optimizer that draws noise draws for each member what it would draw alone
-            for view, grad in zip(self._views[row], grads, strict=True):
+            for view, grad in zip(self._views[row], gradients, strict=True):
                 view.grad = grad[row].contiguous()
             rate = float(lr[row])
             for group, ratio in zip(optimizer.param_groups, base, strict=True):

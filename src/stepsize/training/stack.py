@@ -1,7 +1,8 @@
-"""The stack: K members of one seed as one computation.
+"""The stack: K members as one computation.
 
-Weights lie along a first axis, `torch.func.vmap` maps the user's own module over it, every batch is loaded
-once for all. Members that diverge are taken out and the stack is made smaller.
+Weights lie along a first axis, and `torch.func.vmap` maps the user's own module over it. Members of one seed
+share each batch; members of several seeds get one each. Members that diverge are taken out and the stack is
+made smaller.
 """
 
 from __future__ import annotations
@@ -21,10 +22,19 @@ from stepsize._rng import capture_rng, isolated_rng, restore_rng, same_rng
 from stepsize.losses import BoundLoss
 from stepsize.task import Task
 from stepsize.training.evaluation import Evaluation
+from stepsize.training.feed import Feed
 from stepsize.training.history import Member
 from stepsize.training.memory import is_out_of_memory
 from stepsize.training.obstacles import NotStackableError, agrees, plain_update, refuse_known
-from stepsize.training.optimizers import Native, Separate, StackedOptimizer, native_update
+from stepsize.training.optimizers import (
+    Gradient,
+    Native,
+    Separate,
+    StackedOptimizer,
+    carried_state,
+    dense,
+    native_update,
+)
 from stepsize.training.trace import NotRecordableError, Traced
 from stepsize.training.watch import Watch
 
@@ -32,15 +42,20 @@ REBUILD_COST = 100
 """Updates that a smaller stack costs before it pays: recording takes about 0.2 s, an update of the reference
 net 2 to 3 ms (16 members, batch 16 to 32, one core)."""
 
+NOTE_EVERY = 10
+"""Updates between two looks at the losses: each look costs as much as several kernels."""
+
 Tensors = dict[str, torch.Tensor]
 Flat = list[torch.Tensor]
+Gradients = list[Gradient]
 
 
 class Stack:
-    """Trains K members of one seed at once, with the interface of `Loop`.
+    """Trains K members at once, with the interface of `Loop`.
 
     Raises `NotStackableError`, in the constructor or from `advance`, when the stack cannot give what the
-    loop would.
+    loop would; with members of several seeds each seed alone may still do, unless random numbers are drawn
+    by an update: those of different seeds differ.
     """
 
     def __init__(
@@ -51,10 +66,6 @@ class Stack:
         evaluation: Evaluation,
         controls: Mapping[str, np.ndarray],
     ) -> None:
-        seeds = {member.seed for member in members}
-        if len(seeds) != 1:
-            raise ValueError(f"a stack holds members of one seed, but got the seeds {sorted(seeds)}")
-        (seed,) = seeds
         self._task, self._rates, self._evaluation, self._controls = task, rates, evaluation, controls
         self.alive = np.ones(len(members), dtype=bool)
         self.train_loss = np.full(rates.shape, np.nan)
@@ -62,50 +73,66 @@ class Stack:
         self._rows = np.arange(len(members))  # which member stands in each place of the stack
         self._watch = Watch(len(members))
         self._done = 0
-        self._batches = task.batches(seed)
-        with isolated_rng(seed):
+        self._feed = Feed(task, [member.seed for member in members])
+        with isolated_rng(members[0].seed):
             self._rng = capture_rng()
-        self._seed = seed
-        self._model = task.make_model(seed)
+        self._model = task.make_model(members[0].seed)
         refuse_known(self._model, task.make_optimizer(self._model, 1.0))
         self._bound = BoundLoss(self._model, task.loss)
         self._names = _trained(task, self._model)
-        self._params = self._stacked(dict(self._model.named_parameters()), self._names)
+        models = {seed: task.make_model(seed) for seed in self._feed.distinct}
+        self._params = self._stacked(
+            {seed: dict(m.named_parameters()) for seed, m in models.items()}, self._names
+        )
         self._buffers = self._stacked(
-            dict(self._model.named_buffers()), [n for n, _ in self._model.named_buffers()]
+            {seed: dict(m.named_buffers()) for seed, m in models.items()},
+            [name for name, _ in self._model.named_buffers()],
         )
         self._optimizer = self._make_optimizer()
         self._lr_table = torch.from_numpy(np.ascontiguousarray(rates.T)).to(
             task.device, _rate_dtype(task.device)
         )
-        self._differentiate = vmap(
-            grad_and_value(self._member_loss, has_aux=True), in_dims=(0, 0, None), randomness="same"
-        )
-        self._update = Traced(self._all_at_once, required=True)
+        self._update = self._recorded_update()
         self._recurrent = any(isinstance(module, nn.RNNBase) for module in self._model.modules())
         self._eval_bound = BoundLoss(copy.deepcopy(self._model).eval(), task.loss)
         self._measure = Traced(vmap(self._member_metrics, in_dims=(0, 0, None), randomness="same"))
 
-    def _stacked(self, state: Tensors, names: Sequence[str]) -> Tensors:
-        count = len(self._rows)
-        return {
-            f"model.{name}": state[name].detach().unsqueeze(0).repeat(count, *[1] * state[name].ndim)
-            for name in names
-        }
+    def _stacked(self, states: Mapping[int, Tensors], names: Sequence[str]) -> Tensors:
+        try:
+            return {
+                f"model.{name}": torch.stack([states[seed][name].detach() for seed in self._feed.seeds])
+                for name in names
+            }
+        except (KeyError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise NotStackableError(
+                f"the models of different seeds have different tensors ({first_line(error)})"
+            ) from error
+
+    def _recorded_update(self) -> Traced:
+        shared = self._feed.shared
+        self._differentiate = vmap(
+            grad_and_value(self._member_loss, has_aux=True),
+            in_dims=(0, 0, None if shared else 0),
+            randomness="same" if shared else "error",
+        )
+        return Traced(self._all_at_once, required=True, lasting=True, products=True)
 
     def _make_optimizer(self) -> StackedOptimizer:
         prototype = self._task.make_optimizer(self._model, 1.0)
         update = native_update(prototype)
         stacked = list(self._params.values())
-        if update is None:
-            models = [self._task.make_model(self._seed) for _ in self._rows]
+        parameters = dict(self._model.named_parameters())
+        state = carried_state(prototype, [parameters[n] for n in self._names]) if update else None
+        if update is None or state is None:
+            models = [self._task.make_model(seed) for seed in self._feed.seeds]
             separate = Separate(lambda model: self._task.make_optimizer(model, 1.0), models, self._names)
             separate.bind(stacked)
             return separate
-        parameters = dict(self._model.named_parameters())
         home = {id(p): group for group in prototype.param_groups for p in group["params"]}
         groups = [home[id(parameters[name])] for name in self._names]
-        return Native(update, stacked, groups, [float(group["lr"]) for group in groups])
+        return Native(update, stacked, groups, [float(group["lr"]) for group in groups], state)
 
     def _all_at_once(self, params: Tensors, buffers: Tensors, batch: Any) -> tuple[torch.Tensor, ...]:
         """Losses, then gradients in the parameters' order, then the buffers: flat, since that is quick."""
@@ -133,42 +160,53 @@ class Stack:
 
     def advance(self, count: int) -> None:
         """Train every living member for `count` more updates."""
+        end = self._done + count
         with isolated_rng(), torch.no_grad():
             restore_rng(self._rng)
-            for t in range(self._done, self._done + count):
-                if not self._rows.size:
-                    break
-                self._advance_once(t)
+            while self._done < end and self._rows.size:
+                start, stop = self._done, min(end, self._done + NOTE_EVERY)
+                losses = [self._update_once(t) for t in range(start, stop)]
+                self._done = stop
+                self._note(start, torch.stack(losses).double().cpu().numpy())
             self._rng = capture_rng()
-        self._done += count
+        self._done = end
 
-    def _advance_once(self, t: int) -> None:
-        batch = next(self._batches)
+    def _update_once(self, t: int) -> torch.Tensor:
+        """One update of all members; their losses (K,) before it."""
+        drawn = self._feed.draw()
+        try:
+            batch = self._feed.laid_out(drawn)
+        except ValueError as error:
+            raise NotStackableError(str(error)) from error
         for name, values in self._controls.items():
             self._optimizer.set(name, float(values[t]))
         if t == 0:
-            self._check_against_plain(batch)
+            self._check_against_plain(drawn, batch)
         losses, grads, buffers = self._stacked_update(batch)
         self._optimizer.step(grads, self._lr_table[t])
         self._buffers = dict(zip(self._buffers, buffers, strict=True))
-        self._note(t, losses)
+        return losses
 
-    def _note(self, t: int, losses: torch.Tensor) -> None:
-        values = losses.double().cpu().numpy()
-        rows = self._rows
-        if not self.alive[rows].all():
-            living = self.alive[rows]
-            rows, values = rows[living], values[living]
-        self.train_loss[rows, t] = values
-        self.updates_done[rows] += 1
-        bad = self._watch.diverged(rows, values)
-        if bad.any():
-            self.drop(rows[bad].tolist(), updates_left=self._rates.shape[1] - t - 1)
+    def _note(self, start: int, losses: np.ndarray) -> None:
+        """Keep the losses (T, K) of the updates from `start` on, and drop members that diverged in them.
 
-    def drop(self, rows: Sequence[int], *, updates_left: int | None = None) -> None:
+        What a member did after it had diverged is not counted, as it would not have been done alone.
+        """
+        places = np.flatnonzero(self.alive[self._rows])
+        rows, values = self._rows[places], losses[:, places]
+        count = len(values)
+        first = self._watch.first_diverged(rows, values)
+        done = np.minimum(first + 1, count)
+        self.updates_done[rows] += done
+        values = np.where(np.arange(count)[:, None] < done, values, np.nan)
+        self.train_loss[rows, start : start + count] = values.T
+        if (first < count).any():
+            self.drop(rows[first < count].tolist())
+
+    def drop(self, rows: Sequence[int]) -> None:
         """Stop counting these members, and take them out of the stack when that saves more than it costs."""
         self.alive[list(rows)] = False
-        left = self._rates.shape[1] - self._done if updates_left is None else updates_left
+        left = self._rates.shape[1] - self._done
         dead = int((~self.alive[self._rows]).sum())
         if dead and (dead == len(self._rows) or left * dead / len(self._rows) > REBUILD_COST):
             self._compact()
@@ -181,26 +219,39 @@ class Stack:
         self._buffers = {name: b.index_select(0, keep) for name, b in self._buffers.items()}
         self._optimizer.keep(keep, list(self._params.values()))
         self._lr_table = self._lr_table.index_select(1, keep)
+        shared = self._feed.shared
+        self._feed.keep(places.tolist())
+        if self._rows.size and self._feed.shared != shared:
+            self._update = self._recorded_update()
 
-    def _check_against_plain(self, batch: Any) -> None:
-        """Compare the first update's loss, gradient and buffers with an ordinary one, to trust the rest."""
+    def _check_against_plain(self, drawn: Mapping[int, Any], batch: Any) -> None:
+        """Compare each seed's first loss, gradient and buffers with an ordinary update's."""
         before = capture_rng()
-        plain = plain_update(self._task, self._seed, batch)
+        plain = {seed: plain_update(self._task, seed, own) for seed, own in drawn.items()}
         after = capture_rng()
+        if not (self._feed.shared or same_rng(before, after)):
+            raise NotStackableError("an update draws random numbers, and those of different seeds differ")
         restore_rng(before)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             losses, grads, buffers = self._stacked_update(batch)
         if missing := missing_rule(caught):
             raise NotStackableError(f"torch has no batching rule for {missing}")
-        same = agrees(plain, losses[0], _first(self._params, grads), _first(self._buffers, buffers))
-        if not same or not same_rng(after, capture_rng()):
+        same = same_rng(after, capture_rng())
+        for seed, theirs in plain.items():
+            place = self._feed.seeds.index(seed)
+            ours = (
+                _member(self._params, [dense(g) for g in grads], place),
+                _member(self._buffers, buffers, place),
+            )
+            same = same and agrees(theirs, losses[place], *ours)
+        if not same:
             raise NotStackableError(
                 "a stacked update differs from a plain one, so the model cannot be trusted to vmap"
             )
         restore_rng(before)
 
-    def _stacked_update(self, batch: Any) -> tuple[torch.Tensor, Flat, Flat]:
+    def _stacked_update(self, batch: Any) -> tuple[torch.Tensor, Gradients, Flat]:
         """Losses (K,), gradients and buffers, these in the order of `_params` and `_buffers`."""
         try:
             losses, *rest = self._update(self._params, self._buffers, batch)
@@ -237,8 +288,8 @@ class Stack:
         return values
 
 
-def _first(names: Iterable[str], tensors: Flat) -> Tensors:
-    return {name.removeprefix("model."): tensor[0] for name, tensor in zip(names, tensors, strict=True)}
+def _member(names: Iterable[str], tensors: Flat, place: int) -> Tensors:
+    return {name.removeprefix("model."): tensor[place] for name, tensor in zip(names, tensors, strict=True)}
 
 
 def _trained(task: Task, model: nn.Module) -> list[str]:

@@ -19,6 +19,8 @@ from stepsize._capabilities import first_line
 from stepsize._rng import capture_rng, restore_rng, same_rng
 from stepsize.training.dropout import RowMajorDropout
 from stepsize.training.kernels import simplify
+from stepsize.training.program import Product, Program
+from stepsize.training.rewrites import turn_short_softmax
 
 TRACE_AT = 30
 """Call (of one set of shapes) at which recording pays: it takes about as long as the calls before it."""
@@ -40,24 +42,36 @@ class Traced:
 
     With `required`, the first call already records, and `NotRecordableError` is raised when that fails or
     when a record turns out to be wrong. Without, the function then runs as it is.
+
+    With `lasting`, the first argument is a dict of tensors that stay where they are between calls and are
+    changed in place. With `products`, a record may give a result as a `Product`, which is still to be
+    multiplied; both are for a function that gives a flat tuple.
     """
 
-    def __init__(self, function: Callable[..., Any], *, required: bool = False) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        required: bool = False,
+        lasting: bool = False,
+        products: bool = False,
+    ) -> None:
         self._function, self._required = function, required
+        self._lasting, self._products = lasting, products
         self._calls: dict[Any, int] = {}
         self._records: dict[Any, _Record | None] = {}
         self._recorded_at: dict[Any, int] = {}
+        self._held: Any = None
+        self._held_leaves: list[torch.Tensor] = []
+        self._held_layout: tuple[Any, ...] = ()
 
     def __call__(self, *args: Any) -> Any:
-        leaves: list[torch.Tensor] = []
-        layout: list[Any] = []
         try:
-            _read(args, leaves, layout)
+            leaves, key = self._read(args)
         except TypeError as error:
             if self._required:
                 raise NotRecordableError(str(error)) from error
             return self._function_with_masks(*args)
-        key = tuple(layout)
         calls = self._calls[key] = self._calls.get(key, 0) + 1
         if key not in self._records:
             if calls < TRACE_AT and (self._records or not self._required):
@@ -71,6 +85,20 @@ class Traced:
             return self._checked(key, record, args, leaves)
         return record(leaves)
 
+    def _read(self, args: tuple[Any, ...]) -> tuple[list[torch.Tensor], Any]:
+        """The arguments' leaves, and all that a record rests on; lasting ones are read once."""
+        leaves: list[torch.Tensor] = []
+        layout: list[Any] = []
+        if not self._lasting:
+            _read(args, leaves, layout)
+            return leaves, tuple(layout)
+        if self._held is not args[0]:
+            _read(args[0], leaves, layout)
+            self._held, self._held_leaves, self._held_layout = args[0], leaves, tuple(layout)
+            leaves, layout = [], []
+        _read(args[1:], leaves, layout)
+        return self._held_leaves + leaves, (self._held_layout, *layout)
+
     def _function_with_masks(self, *args: Any) -> Any:
         with RowMajorDropout():
             return self._function(*args)
@@ -78,7 +106,8 @@ class Traced:
     def _record(self, key: Any, args: Any, leaves: list[torch.Tensor]) -> Any:
         before = capture_rng()
         try:
-            record = _Record(self._function_with_masks, args)
+            lasting = len(tree_flatten(args[0])[0]) if self._lasting else 0
+            record = _Record(self._function_with_masks, args, lasting=lasting, products=self._products)
         except Exception as error:  # a decision that rests on a tensor's value, or on chance
             if self._required:
                 raise NotRecordableError(
@@ -97,7 +126,7 @@ class Traced:
         after = capture_rng()
         restore_rng(before)
         plain = self._function_with_masks(*args)
-        (ours, shape), (theirs, other) = tree_flatten(recorded), tree_flatten(plain)
+        (ours, shape), (theirs, other) = tree_flatten(_multiplied(recorded)), tree_flatten(plain)
         same = shape == other and same_rng(after, capture_rng())
         same = same and all(close(a, b) for a, b in zip(ours, theirs, strict=True))
         if not same and self._required:
@@ -109,7 +138,7 @@ class Traced:
 class _Record:
     """The kernels of one call, simplified; called with the leaves of its arguments."""
 
-    def __init__(self, function: Callable[..., Any], args: Any) -> None:
+    def __init__(self, function: Callable[..., Any], args: Any, *, lasting: int, products: bool) -> None:
         leaves, inputs = tree_flatten(args)
         outputs: list[TreeSpec] = []
 
@@ -118,14 +147,23 @@ class _Record:
             outputs.append(spec)
             return tuple(results)
 
-        self._kernels = simplify(make_fx(flat)(*leaves)).forward
+        record = simplify(make_fx(flat)(*leaves))
+        if all(leaf.device.type == "cpu" for leaf in leaves):
+            turn_short_softmax(record)
         self._outputs = outputs[-1]
         parts = self._outputs.children()
         self._flat = self._outputs.type is tuple and all(part.is_leaf() for part in parts)
+        self._kernels = Program(record, lasting=lasting, products=products and self._flat)
 
     def __call__(self, leaves: list[torch.Tensor]) -> Any:
-        results = self._kernels(*leaves)
-        return tuple(results) if self._flat else tree_unflatten(results, self._outputs)
+        results = self._kernels(leaves)
+        return results if self._flat else tree_unflatten(results, self._outputs)
+
+
+def _multiplied(results: Any) -> Any:
+    if type(results) is tuple:
+        return tuple(r.value() if isinstance(r, Product) else r for r in results)
+    return results
 
 
 def _read(tree: Any, leaves: list[torch.Tensor], layout: list[Any]) -> None:

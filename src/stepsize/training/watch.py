@@ -39,3 +39,21 @@ class Watch:
             # Compared this way round, a loss that is not a number has diverged as well.
             beyond: np.ndarray = ~(average <= weight * limit) | ~np.isfinite(losses)
         return beyond
+
+    def first_diverged(self, rows: np.ndarray, losses: np.ndarray) -> np.ndarray:
+        """Take in the losses (T, len(rows)) of T updates; the first at which each row diverged, T if none.
+
+        As T calls of `diverged`, but quick where nothing happens: a mean of losses that all keep to a limit
+        keeps to it too.
+        """
+        count = len(losses)
+        found = np.full(len(rows), count)
+        if count > 1 and (losses <= self._limit[rows]).all():
+            fade = SMOOTHING ** np.arange(count, -1.0, -1.0)
+            self._average[rows] = fade[0] * self._average[rows] + (1 - SMOOTHING) * (fade[1:] @ losses)
+            self._weight[rows] = fade[0] * self._weight[rows] + (1 - fade[0])
+            return found
+        for t in range(count):
+            bad = self.diverged(rows, losses[t]) & (found == count)
+            found[bad] = t
+        return found
