@@ -136,7 +136,8 @@ def check_optimizer(
     if isinstance(factory, torch.optim.Optimizer):
         raise TypeError(
             f"optimizer is a {type(factory).__name__} that is already made, but each run needs its own: "
-            f"pass the class, optimizer=torch.optim.{type(factory).__name__}, or a functools.partial of it"
+            f"pass the class, optimizer=torch.optim.{type(factory).__name__}, or a functools.partial of it; "
+            "or, to go on from a checkpoint, also the module that it trains, model=net"
         )
     if not callable(factory):
         raise TypeError(

@@ -21,6 +21,7 @@ from stepsize._check_task import (
     check_trial,
     integer,
 )
+from stepsize._continued import Continued
 from stepsize._rng import isolated_rng
 from stepsize.data import Batch, Source, Stream, Tensors, as_source, batches, first_batch, hold_out
 from stepsize.losses import accuracy, supervised
@@ -50,7 +51,9 @@ class Task:
             `Dataset`, or a callable `(batch_size, seed) -> iterator of batches`.
         val: held-out data in any of the same forms. Without it, a tenth of `train` is held out (for a
             stream: fresh batches are used), and every result says so.
-        optimizer: called as `optimizer(params, lr=lr)`; a class or a `functools.partial` of one.
+        optimizer: called as `optimizer(params, lr=lr)`; a class or a `functools.partial` of one. Or, to go
+            on from a checkpoint, an optimizer in use over the parameters of the module `model`: every run
+            starts from a copy of its state.
         batch_size: samples per update, or "full".
         epochs: the real run's horizon in passes over the training data (may be a fraction), or
         steps: the horizon in updates. Exactly one of the two.
@@ -73,7 +76,7 @@ class Task:
         loss: Loss,
         train: Any,
         *,
-        optimizer: OptimizerFactory,
+        optimizer: OptimizerFactory | torch.optim.Optimizer,
         batch_size: int | Literal["full"],
         epochs: float | None = None,
         steps: int | None = None,
@@ -101,8 +104,10 @@ class Task:
         self.loss = loss
         self.metrics: dict[str, Loss] = check_metrics({} if metrics is None else metrics)
         self._model = model
-        self._optimizer = optimizer
         self._params = params if params is not None else nn.Module.parameters
+        if isinstance(optimizer, torch.optim.Optimizer) and isinstance(model, nn.Module):
+            optimizer = self._arguments["optimizer"] = Continued(optimizer, model, self._params)
+        self._optimizer: Any = optimizer
         first = check_single_object(model)
         self.device = _choose_device(model) if device is None else _checked_device(device)
         source = as_source("train", train)
@@ -183,7 +188,7 @@ class Task:
 
     def make_optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
         """A fresh optimizer over the model's parameters, each group at its share of `lr`."""
-        optimizer = self._optimizer(self._params(model), lr=lr)
+        optimizer: torch.optim.Optimizer = self._optimizer(self._params(model), lr=lr)
         for group, ratio in zip(optimizer.param_groups, self.group_ratios, strict=True):
             group["lr"] = lr * ratio
         return optimizer

@@ -164,24 +164,44 @@ def test_best_at_the_allowed_edge_is_not_bracketed() -> None:
     assert "larger lr_max" in advice.why
 
 
-def test_ctrl_c_returns_what_is_known() -> None:
-    class Interrupting:
-        def expect(self, updates: int) -> None: ...
+class Interrupting:
+    """Ctrl-C at the start of a phase."""
 
-        def phase(self, name: str) -> None:
-            if name.startswith("deciding"):
-                raise KeyboardInterrupt
+    def __init__(self, phase: str) -> None:
+        self._phase = phase
 
-        def advance(self, updates: int) -> None: ...
+    def expect(self, updates: int) -> None: ...
 
+    def phase(self, name: str) -> None:
+        if name.startswith(self._phase):
+            raise KeyboardInterrupt
+
+    def advance(self, updates: int) -> None: ...
+
+
+def test_ctrl_c_before_the_first_rehearsal_returns_a_guess() -> None:
     state = torch.get_rng_state()
-    advice = ss.find_lr(digits_task(), progress=Interrupting())
+    advice = ss.find_lr(digits_task(), progress=Interrupting("deciding"))
     assert advice.status == "interrupted"
+    assert not advice.rehearsals
+    assert advice.lr is not None
+    assert advice.lr_low == pytest.approx(advice.lr / 10, rel=0.01)
+    assert advice.lr_high == pytest.approx(advice.lr * 10, rel=0.01)
+    assert "a guess" in advice.why
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_ctrl_c_after_weeding_returns_its_best() -> None:
+    advice = ss.find_lr(
+        digits_task(steps=1000), budget="0.6 runs", seeds=2, progress=Interrupting("deciding")
+    )
+    assert advice.status == "interrupted"
+    assert len(advice.rehearsals) == 1
     assert advice.lr is not None
     assert advice.lr_low is not None
     assert advice.lr_high is not None
     assert advice.lr_low < advice.lr < advice.lr_high
-    assert torch.equal(state, torch.get_rng_state())
+    assert advice.why.startswith("Interrupted: this is what was known until then")
 
 
 def test_ctrl_c_at_once_knows_nothing() -> None:

@@ -35,7 +35,13 @@ Epochs = Annotated[
 Steps = Annotated[
     int | None, typer.Option("--steps", help="The real run's horizon in updates; else the task's.")
 ]
-Seeds = Annotated[int, typer.Option("--seeds", help="How many seeds decide.")]
+BudgetText = Annotated[
+    str | None,
+    typer.Option("--budget", help="What the answer may cost: '0.5 runs', '60 s'; else about one full run."),
+]
+Seeds = Annotated[
+    int | None, typer.Option("--seeds", help="How many seeds decide; else as the budget allows.")
+]
 LrMin = Annotated[float | None, typer.Option("--lr-min", help="No smaller rate is tried.")]
 LrMax = Annotated[float | None, typer.Option("--lr-max", help="No larger rate is tried.")]
 JsonPath = Annotated[
@@ -60,7 +66,8 @@ def _command(module: str, name: str, summary: str) -> Callable[..., None]:
         batch_size: BatchSize = None,
         epochs: Epochs = None,
         steps: Steps = None,
-        seeds: Seeds = 3,
+        budget: BudgetText = None,
+        seeds: Seeds = None,
         lr_min: LrMin = None,
         lr_max: LrMax = None,
         json: JsonPath = None,
@@ -70,7 +77,13 @@ def _command(module: str, name: str, summary: str) -> Callable[..., None]:
         debug: Debug = False,
     ) -> None:
         decide = getattr(importlib.import_module(module), name)
-        options = {"schedule": schedule, "seeds": seeds, "lr_min": lr_min, "lr_max": lr_max}
+        options = {
+            "schedule": schedule,
+            "budget": budget,
+            "seeds": seeds,
+            "lr_min": lr_min,
+            "lr_max": lr_max,
+        }
         _advise(decide, task, options, (batch_size, epochs, steps), (json, report, plot), quiet)
 
     command.__doc__ = f"{summary}\n\nExit code: 0 with an answer, 1 without, 2 for wrong use."

@@ -7,8 +7,9 @@ from stepsize._progress import Reporter, reporting
 from stepsize._result import finite_or_none, provenance
 from stepsize.data import Stream
 from stepsize.decide.advice import Advice
+from stepsize.decide.budget import Budget
 from stepsize.decide.rehearsal import Shape
-from stepsize.decide.search import Search
+from stepsize.decide.search import OutOfTimeError, Search
 from stepsize.decide.verdict import Verdict, judge, known_so_far, learns
 from stepsize.schedules import Schedule
 from stepsize.task import Task
@@ -21,7 +22,8 @@ def find_lr(
     task: Task,
     *,
     schedule: Schedule | str = "fixed",
-    seeds: int = 3,
+    budget: str | None = None,
+    seeds: int | None = None,
     lr_min: float = LR_MIN,
     lr_max: float = LR_MAX,
     progress: bool | Reporter | None = None,
@@ -29,18 +31,23 @@ def find_lr(
     """Find the learning rate by rehearsing the real run.
 
     A range test brackets the rates. Then several rates are trained from the same start over a shortened
-    horizon, with the schedule's shape compressed into it, as one stack: a sixteenth and an eighth of the
-    horizon weed out, a quarter of it, with all seeds, decides on the held-out loss. A grid whose best rate
-    stands at its edge is extended, and refined below a cliff.
+    horizon, with the schedule's shape compressed into it, on a part of the data that keeps the epochs, as
+    one stack: a short round weeds out, a longer one decides on the held-out loss. What the full run adds,
+    and what is not known of it, enters the answer and its interval. A grid whose best rate stands at its
+    edge is extended.
 
     The same task, arguments and seed on the same machine with the same number of threads give the same
-    advice. Nothing of the task is changed. Ctrl-C returns what is known so far, with status "interrupted".
+    advice, unless the budget is a time. Nothing of the task is changed. Ctrl-C returns what is known so far,
+    with status "interrupted".
 
     Args:
         task: what to train.
         schedule: the real run's, as a `Schedule` or its text, such as "cosine" or "warmup('5%') | linear";
             its own peak does not matter.
-        seeds: how many seeds decide, counting up from the task's.
+        budget: what the answer may cost, as text: "0.5 runs", in the time that full runs of a plain loop
+            take, or "60 s", "5 min", "2 h". The longest rehearsals that fit are held; a range test and one
+            short round are the least. By default about one run, up to two where the run is short.
+        seeds: how many seeds decide, counting up from the task's; by default as the budget allows, 3 at most.
         lr_min, lr_max: no rate outside is tried.
         progress: True for a bar on stderr, False for silence, or a `Reporter`; by default a bar if stderr
             is a terminal.
@@ -50,14 +57,17 @@ def find_lr(
         "noise_dominated", "diverges_everywhere", "too_little_data".
 
     Raises:
-        ValueError: rates not positive and finite, `lr_min >= lr_max`, `seeds` below 1, a malformed schedule.
-        TypeError: `task` is not a Task, or `schedule` neither a Schedule nor text.
+        ValueError: rates not positive and finite, `lr_min >= lr_max`, `seeds` below 1, a malformed budget
+            or schedule.
+        TypeError: `task` is not a Task, `schedule` neither a Schedule nor text, or `budget` no text.
     """
     if not isinstance(task, Task):
         raise TypeError(
             f"task must be a stepsize.Task, but is a {type(task).__name__}: make one with ss.Task(…)"
         )
-    integer("seeds", seeds, at_least=1)
+    if seeds is not None:
+        integer("seeds", seeds, at_least=1)
+    limit = None if budget is None else Budget.parse(budget)
     positive_rate("lr_min", lr_min)
     positive_rate("lr_max", lr_max)
     if lr_min >= lr_max:
@@ -69,33 +79,37 @@ def find_lr(
             "pass schedule='cosine' (its peak is what find_lr finds)"
         )
     shape = Shape.of(chosen, task)
-    used = tuple(task.seed + i for i in range(seeds))
     with reporting(progress) as reporter:
-        search = Search(task, shape, seeds=used, lr_min=lr_min, lr_max=lr_max, reporter=reporter)
+        search = Search(
+            task, shape, seeds=seeds, lr_min=lr_min, lr_max=lr_max, budget=limit, reporter=reporter
+        )
         verdict = _search(task, search)
-    return _advice(task, chosen, search, verdict, used)
+    return _advice(task, chosen, search, verdict)
 
 
 def _search(task: Task, search: Search) -> Verdict:
     held_out = None if isinstance(task.val, Stream) else task.val.size
     try:
-        search.run()
-        last = search.rehearsals[-1]
-        if last.best is not None and last.steps < task.steps and not learns(last):
-            search.full_length()
+        try:
+            search.run()
+            last = search.rehearsals[-1]
+            if last.best is not None and last.steps < task.steps and not learns(last):
+                search.full_length()
+        except OutOfTimeError:
+            if not search.rehearsals:
+                raise KeyboardInterrupt from None
         return judge(search.rehearsals, trained=task.samples, held_out=held_out)
     except KeyboardInterrupt:
-        return known_so_far(search.rehearsals)
+        return known_so_far(search.rehearsals, search.bracket)
 
 
-def _advice(
-    task: Task, schedule: Schedule, search: Search, verdict: Verdict, seeds: tuple[int, ...]
-) -> Advice:
+def _advice(task: Task, schedule: Schedule, search: Search, verdict: Verdict) -> Advice:
     warnings = list(verdict.warnings)
     if task.loss_kind != "validation":
         warnings.append(f"no validation data was given: rates were judged on a {task.loss_kind}")
     reasons = {r.engine_reason for r in search.rehearsals if r.engine_reason}
     warnings += [f"trained one run after another, not as a stack: {reason}" for reason in sorted(reasons)]
+    seeds = max((r.seeds for r in search.rehearsals), key=len, default=search.seeds[:1])
     return Advice(
         status=verdict.status,
         lr=verdict.lr,

@@ -1,36 +1,49 @@
-"""Rehearsals: the real run in small, the same schedule shape compressed into fewer updates."""
+"""Rehearsals: the real run in small, with fewer updates, the schedule compressed into them, and less data."""
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from stepsize._result import Result, frozen
+from stepsize._rng import derived_seed
 from stepsize.data import Stream
 from stepsize.estimate import mean_over_seeds
 from stepsize.schedules import Run, Schedule
 from stepsize.task import Task
-from stepsize.training import Cost, Member, train
+from stepsize.training import Cost, EngineName, Member, train
 from stepsize.training.engine import Progress
 from stepsize.training.evaluation import STREAM_BATCHES
 
 CHECKS = 8
 """Times that a rehearsal takes the held-out loss after its start, so that its curve can be drawn."""
 
-CHECK_SHARE = 0.25
+CHECK_SHARE = 0.1
 """Share of a rehearsal's time that its evaluations may take, the last one apart. An evaluation's forward pass
 over n samples costs about as much as an update on n/3."""
+
+FEWEST_BATCHES = 2
+"""Batches that a rehearsal's part of the data holds at least: with one, there would be no gradient noise."""
+
+FEWEST_SAMPLES = 32
+"""Samples that it holds at least, or all there are."""
+
+_SALT = 23
 
 
 class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
     """Shortened real runs of R rates with S seeds each, judged on F folds of the held-out data.
 
-    `steps` updates stand for the real run's `horizon`; `lrs` (R,) rising; `updates` (E,) done when the
-    held-out loss was taken, from 0; `curves` (S, R, E); `losses` (S, R) at the end, infinite for a member
-    that diverged; `folds` (S, R, F) at the end and `start_folds` (S, F) before the first update. `engine`
-    says how the members were trained, and `engine_reason` why not as a stack.
+    `steps` updates stand for the real run's `horizon`, on `samples` of the training data (None: all of
+    them). `lrs` (R,) rising; `updates` (E,) done when the held-out loss was taken, from 0; `curves`
+    (S, R, E); `losses` (S, R) at the end, infinite for a member that diverged; `folds` (S, R, F) at the end
+    and `start_folds` (S, F) before the first update. `engine` says how the members were trained, and
+    `engine_reason` why not as a stack.
     """
 
     steps: int
@@ -45,6 +58,12 @@ class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
     engine: str
     engine_reason: str
     cost: Cost
+    samples: int | None = None
+
+    @property
+    def share(self) -> float:
+        """Its length as a share of the real run's."""
+        return self.steps / self.horizon
 
     @property
     def mean(self) -> np.ndarray:
@@ -93,20 +112,29 @@ def rehearse(
     *,
     seeds: Sequence[int],
     steps: int,
+    engine: EngineName = "auto",
     progress: Progress | None = None,
 ) -> Rehearsal:
-    """Train every rate with every seed over `steps` updates."""
+    """Train every rate with every seed over `steps` updates.
+
+    With all of the data a shortened run repeats them less often than the real one, and does not show how
+    many updates they bear before it over-fits: rates come out too high. On a share of them that keeps the
+    epochs it over-fits as soon, but where much is to be learned from each sample, too soon. So it trains on
+    a part half-way between, on a log scale: the square root of the share.
+    """
     rates = np.sort(np.asarray(lrs, dtype=np.float64))
+    small = _on_part_of_the_data(task, steps / task.steps)
     short = shape.compressed(steps)
     checks = _affordable_checks(task, steps)
     at = np.unique(np.round(np.linspace(0, steps, checks + 1)).astype(int)).tolist()
     members = [Member(float(lr), seed) for seed in seeds for lr in rates]
     history = train(
-        task,
+        small,
         members,
         np.array([[member.lr] for member in members]) * short.values,
         evaluate_at=at,
         controls=short.controls,
+        engine=engine,
         progress=progress,
     )
     grid = (len(seeds), len(rates))
@@ -123,9 +151,30 @@ def rehearse(
         folds=frozen(folds[:, :, -1]),
         start_folds=frozen(folds[:, 0, 0]),
         engine=history.engine,
-        engine_reason=history.engine_reason,
+        engine_reason="" if engine == "loop" else history.engine_reason,
         cost=history.cost,
+        samples=None if small.samples == task.samples else small.samples,
     )
+
+
+def _on_part_of_the_data(task: Task, share: float) -> Task:
+    """The task on √share of its training samples, in whole batches; itself if that is all of them."""
+    if isinstance(task.train, Stream):
+        return task
+    size = task.train.size
+    wanted = round(size * math.sqrt(share))
+    if task.batch_size < size:
+        wanted = max(FEWEST_BATCHES, round(wanted / task.batch_size)) * task.batch_size
+    wanted = max(wanted, FEWEST_SAMPLES)
+    if wanted >= size:
+        return task
+    generator = torch.Generator().manual_seed(derived_seed(_SALT, task.seed) % 2**63)
+    order = torch.randperm(size, generator=generator)
+    small = copy.copy(task)  # everything was checked when the task was made
+    small.train = task.train.subset(order[:wanted].sort().values)
+    small.samples = wanted
+    small.batch_size = min(task.batch_size, wanted)
+    return small
 
 
 def _affordable_checks(task: Task, steps: int) -> int:
@@ -153,4 +202,5 @@ def merged(a: Rehearsal, b: Rehearsal) -> Rehearsal:
         engine=a.engine,
         engine_reason=a.engine_reason,
         cost=a.cost + b.cost,
+        samples=a.samples,
     )

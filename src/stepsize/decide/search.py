@@ -1,4 +1,4 @@
-"""The search for a rate: a range test brackets, short rehearsals weed out, longer ones decide.
+"""The search for a rate: a range test brackets, a short rehearsal weeds out, a longer one decides.
 
 Measurements and their order only; what they mean is read in `verdict`. After an interruption everything
 measured until then is still there.
@@ -7,49 +7,77 @@ measured until then is still there.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 
 from stepsize._progress import Reporter
+from stepsize.decide.budget import Budget
+from stepsize.decide.plan import (
+    DECIDE_FACTOR,
+    LOCATED,
+    MOST_SEEDS,
+    WEED_FACTOR,
+    Plan,
+    best_plan,
+    ordinary_plan,
+)
 from stepsize.decide.rehearsal import Rehearsal, Shape, merged, rehearse
-from stepsize.estimate import basin
+from stepsize.decide.speed import Speed
+from stepsize.estimate import Shift, basin
 from stepsize.measure.curve import Curve
 from stepsize.measure.range_test import spaced_plan
 from stepsize.measure.rising import measure_curve
 from stepsize.task import Task
 from stepsize.training import Cost
 
-BRACKET_STEPS = 100
-"""Updates of the range test: ten per decade over its ten decades."""
+FEWEST_BRACKET, MOST_BRACKET = 30, 60
+"""Updates of the range test: an eighth of the run, within these; six per decade over its ten decades."""
 
 BELOW_CEILING = 3e4
-"""The first grid reaches this far below the rate at which the range test broke down."""
+"""The first grid reaches this far below the rate at which the range test broke down, at most."""
 
-COARSE_FACTOR = 10 ** (1 / 3)
-"""Spacing of the first grid: three rates a decade."""
+STIRRED = 0.25
+"""Share of the range test's fall by which it has begun to learn."""
 
-FINE_FACTOR = 1.5
-"""Largest spacing of the rates that the last round decides between."""
+BROKEN = 0.5
+"""Share of its fall below which it has broken down for good."""
 
-CLIFF_FACTOR = 1.25
-"""Spacing at which a cliff above the best rate is located well enough."""
-
-ROUNDS = ((16, 32), (8, 64), (4, 128))
-"""Rehearsal lengths: the real horizon divided by the first number, but at least the second in updates."""
-
-KEEP_SHARE = (0.5, 0.8)
-"""Share of the best rate's progress that a rate must reach to stay after the first and second round."""
-
-KEEP_BELOW, KEEP_ABOVE = (12.0, 5.0), (2.2, 1.6)
-"""How far below and above the best rate a rate may lie and stay: longer runs prefer the lower side."""
-
-SHARE = 0.01
-"""The interval holds the rates that lose at most this share of the progress."""
+CLEAR = 2.0
+"""Ranges of the range test's first losses that a fall must exceed to be one."""
 
 EXTENSIONS = 4
-"""How often a round goes on past an edge of its grid that turned out best."""
+"""How often a round goes on past an edge of its grid that turned out best, each time by one rate more."""
+
+OVERTIME = 1.25
+"""A budget in seconds stops the search when it is exceeded by this factor: the plan only reckons."""
+
+
+class OutOfTimeError(Exception):
+    """The budget in seconds is used up."""
+
+
+class _Clock:
+    """A reporter that passes everything on and raises `OutOfTimeError` after the deadline."""
+
+    def __init__(self, reporter: Reporter, deadline: float) -> None:
+        self._reporter, self._deadline = reporter, deadline
+
+    def expect(self, updates: int) -> None:
+        self._reporter.expect(updates)
+
+    def phase(self, name: str) -> None:
+        self._check()
+        self._reporter.phase(name)
+
+    def advance(self, updates: int) -> None:
+        self._reporter.advance(updates)
+        self._check()
+
+    def _check(self) -> None:
+        if time.perf_counter() > self._deadline:
+            raise OutOfTimeError
 
 
 class Search:
@@ -60,13 +88,21 @@ class Search:
         task: Task,
         shape: Shape,
         *,
-        seeds: Sequence[int],
+        seeds: int | None,
         lr_min: float,
         lr_max: float,
+        budget: Budget | None,
         reporter: Reporter,
     ) -> None:
-        self._task, self._shape, self._seeds, self._reporter = task, shape, tuple(seeds), reporter
+        self._task, self._shape, self._budget = task, shape, budget
+        self._wanted_seeds = seeds
+        self.seeds = tuple(task.seed + i for i in range(MOST_SEEDS if seeds is None else seeds))
         self.lr_min, self.lr_max = lr_min, lr_max
+        self._started = time.perf_counter()
+        self._reporter = reporter
+        if budget is not None and budget.seconds is not None:
+            self._reporter = _Clock(reporter, self._started + OVERTIME * budget.seconds)
+        self._speed = Speed.of(task)
         self.bracket: Curve | None = None
         self.rehearsals: list[Rehearsal] = []
 
@@ -79,122 +115,142 @@ class Search:
 
     def run(self) -> None:
         """Bracket, weed, decide."""
-        self._reporter.expect(self._expected_updates())
-        steps = [min(self._task.steps, max(self._task.steps // part, least)) for part, least in ROUNDS]
-        grid = self._first_grid()
-        for number, (length, seeds) in enumerate(zip(steps[:-1], (1, 2), strict=True)):
-            if length == steps[-1]:
-                continue  # a short run is rehearsed once, at full length
-            round_ = self._round(
-                grid, length, self._seeds[:seeds], COARSE_FACTOR, f"weeding, {length:,} updates"
-            )
-            if round_.best is None or not np.isfinite(round_.start_loss):
+        low, high = self._bracket()
+        plan = self._plan(math.log(high / low))
+        self._expect(plan, math.log(high / low))
+        if plan.weed is None:
+            grid = _spaced(low, high, DECIDE_FACTOR)
+        else:
+            weeding = f"weeding, {plan.weed:,} updates"
+            weeded = self._round(_spaced(low, high, WEED_FACTOR), plan.weed, 1, WEED_FACTOR, weeding)
+            if weeded.best is None or not np.isfinite(weeded.start_loss):
                 return
-            grid = _kept(round_, KEEP_SHARE[number], KEEP_BELOW[number], KEEP_ABOVE[number])
-        self._decide(grid, steps[-1])
-
-    def _decide(self, grid: np.ndarray, steps: int) -> None:
-        fine = _refined(grid, FINE_FACTOR)
-        last = self._round(fine, steps, self._seeds, FINE_FACTOR, f"deciding, {steps:,} updates")
-        for _ in range(EXTENSIONS):
-            outside = self._past_open_end(last)
-            if not outside.size:
-                break
-            last = self._add(last, outside, "closing the interval")
-        for _ in range(2):
-            between = _below_cliff(last)
-            if between is None:
-                break
-            last = self._add(last, np.array([between]), "refining below the cliff")
+            grid = self._around(weeded, plan)
+        self._round(grid, plan.last, plan.seeds, DECIDE_FACTOR, f"deciding, {plan.last:,} updates")
 
     def full_length(self) -> None:
         """Rehearse the rates of the last round once more over the whole horizon."""
         last = self.rehearsals[-1]
-        self._round(last.lrs, self._task.steps, self._seeds, FINE_FACTOR, "no progress yet: full length")
-
-    def _expected_updates(self) -> int:
-        """Member-updates that a search without surprises takes, for the progress display."""
-        grid = math.log(BELOW_CEILING) / math.log(COARSE_FACTOR)
-        rounds = (grid, 6 * min(2, len(self._seeds)), 6 * len(self._seeds))
-        steps = self._task.steps
-        return BRACKET_STEPS + round(
-            sum(
-                n * min(steps, max(steps // part, least))
-                for n, (part, least) in zip(rounds, ROUNDS, strict=True)
-            )
+        self._round(
+            last.lrs, self._task.steps, len(last.seeds), DECIDE_FACTOR, "no progress yet: full length"
         )
 
-    def _first_grid(self) -> np.ndarray:
+    def _bracket(self) -> tuple[float, float]:
+        """Smallest and largest rate worth rehearsing, from a range test."""
         self._reporter.phase("bracketing with a range test")
-        plan = spaced_plan(self.lr_min, self.lr_max, BRACKET_STEPS)
+        steps = int(np.clip(self._task.steps // 8, FEWEST_BRACKET, MOST_BRACKET))
+        plan = spaced_plan(self.lr_min, self.lr_max, steps)
         self.bracket = measure_curve(
-            self._task, plan, seeds=self._seeds[:1], loss="train", progress=self._reporter.advance
+            self._task,
+            plan,
+            seeds=self.seeds[:1],
+            loss="train",
+            engine="loop",
+            progress=self._reporter.advance,
         )
-        high = min(_ceiling(self.bracket), self.lr_max)
-        low = max(high / BELOW_CEILING, self.lr_min)
-        return _spaced(low, high, COARSE_FACTOR)
+        stirred, broken = _limits(self.bracket)
+        high = min(broken, self.lr_max)
+        # Rates that grow by a factor q with each update sum up to lr / ln q. A quarter of the real run at
+        # `low` moves no further than the range test did until it began to learn: less is not worth a try.
+        moved = stirred / math.log(plan.lrs[1] / plan.lrs[0])
+        low = max(4 * moved / self._task.steps, high / BELOW_CEILING, self.lr_min)
+        return min(low, high), high
 
-    def _round(
-        self, grid: np.ndarray, steps: int, seeds: Sequence[int], factor: float, phase: str
-    ) -> Rehearsal:
-        """Rehearse a grid, and go on past an edge for as long as the best rate stands there."""
-        self._reporter.phase(phase)
-        result = rehearse(
-            self._task, self._shape, grid, seeds=seeds, steps=steps, progress=self._reporter.advance
+    def _plan(self, span: float) -> Plan:
+        assert self.bracket is not None
+        steps, spent = self._task.steps, float(self.bracket.cost.updates)
+        if self._budget is None:
+            return ordinary_plan(steps, span, spent, self._speed, self._wanted_seeds)
+        if self._budget.runs is not None:
+            affordable = self._budget.runs * steps - spent
+        else:
+            assert self._budget.seconds is not None
+            left = self._budget.seconds - (time.perf_counter() - self._started)
+            affordable = left * spent / self.bracket.cost.seconds
+        return best_plan(steps, span, affordable, self._speed, self._wanted_seeds)
+
+    def _expect(self, plan: Plan, span: float) -> None:
+        """Member-updates that a search without surprises takes, for the progress display."""
+        assert self.bracket is not None
+        weeding = 0 if plan.weed is None else plan.weed * round(span / math.log(WEED_FACTOR) + 1)
+        self._reporter.expect(self.bracket.cost.updates + weeding + plan.last * plan.rates * plan.seeds)
+
+    def _around(self, weeded: Rehearsal, plan: Plan) -> np.ndarray:
+        """The plan's rates about where the weeding round lets the best of the last round expect."""
+        shift = Shift.to_full_length(weeded.steps / plan.last, located=LOCATED)
+        centre = math.log(_centre(weeded)) + shift.mean
+        half = (plan.rates - 1) / 2 * math.log(DECIDE_FACTOR)
+        return np.clip(
+            np.exp(np.linspace(centre - half, centre + half, plan.rates)), self.lr_min, self.lr_max
         )
+
+    def _round(self, grid: np.ndarray, steps: int, seeds: int, factor: float, phase: str) -> Rehearsal:
+        """Rehearse a grid, and go on past an edge for as long as the best rate stands there."""
+        result = self._rehearse(np.unique(grid), steps, self.seeds[:seeds], phase)
         self.rehearsals.append(result)
-        for _ in range(EXTENSIONS):
-            more = self._past_edge(result, factor)
+        for number in range(EXTENSIONS):
+            more = self._past_edge(result, factor, 2 + number)
             if not more.size:
                 break
-            result = self._add(result, more, phase)
+            result = merged(result, self._rehearse(more, steps, result.seeds, phase))
+            self.rehearsals[-1] = result
         return result
 
-    def _add(self, result: Rehearsal, lrs: np.ndarray, phase: str) -> Rehearsal:
+    def _rehearse(self, lrs: np.ndarray, steps: int, seeds: Sequence[int], phase: str) -> Rehearsal:
         self._reporter.phase(phase)
-        more = rehearse(
+        return rehearse(
             self._task,
             self._shape,
             lrs,
-            seeds=result.seeds,
-            steps=result.steps,
+            seeds=seeds,
+            steps=steps,
+            engine=self._speed.engine(len(lrs) * len(seeds), steps),
             progress=self._reporter.advance,
         )
-        self.rehearsals[-1] = merged(result, more)
-        return self.rehearsals[-1]
 
-    def _past_edge(self, result: Rehearsal, factor: float) -> np.ndarray:
+    def _past_edge(self, result: Rehearsal, factor: float, count: int) -> np.ndarray:
+        """So many rates above the largest one if it is the best, or one more below the smallest."""
         if not np.isfinite(result.start_loss):
             return np.array([])
         if result.best is None or result.best == 0:
-            below = result.lrs[0] / factor ** np.arange(1, 4)
+            below = result.lrs[0] / factor ** np.arange(1, count + 2)
             return np.asarray(below[below >= self.lr_min * (1 - 1e-9)])
         if result.best == len(result.lrs) - 1:
-            above = result.lrs[-1] * factor ** np.arange(1, 3)
+            above = result.lrs[-1] * factor ** np.arange(1, count + 1)
             return np.asarray(above[above <= self.lr_max * (1 + 1e-9)])
         return np.array([])
 
-    def _past_open_end(self, result: Rehearsal) -> np.ndarray:
-        """The next rate beyond an end of the grid that still loses too little to bound the interval."""
-        if result.best is None or not result.mean[result.best] < result.start_loss:
-            return np.array([])
-        found = basin(result.lrs, result.losses, result.start_loss, share=SHARE)
-        beyond = [result.lrs[0] / FINE_FACTOR] if found.low_open else []
-        beyond += [result.lrs[-1] * FINE_FACTOR] if found.high_open else []
-        return np.array([lr for lr in beyond if self.lr_min <= lr <= self.lr_max])
+
+def _limits(curve: Curve) -> tuple[float, float]:
+    """Where the range test had begun to learn, and where it broke down: diverged or lost half of its fall.
+
+    The first is the rate from which on a quarter of the loss's fall was kept until its lowest; the second is
+    the one after the last at which half of the fall was kept. The start is the median of the first tenth,
+    since one batch may be unlike the others. A fall that does not clearly exceed the spread of that tenth
+    tells neither: then it has learned from the first rate on, and broken down once it stays above them all.
+    """
+    loss, lrs = curve.smoothed, curve.lrs
+    known = np.flatnonzero(np.isfinite(loss))
+    if not known.size:
+        return float(lrs[0]), float(lrs[0])
+    first = loss[known[: max(3, len(lrs) // 10)]]
+    start, lowest = float(np.median(first)), int(np.nanargmin(loss))
+    fall = start - float(loss[lowest])
+    clear = fall > CLEAR * float(np.ptp(first))
+    before = np.flatnonzero(loss[:lowest] > start - STIRRED * fall) if clear else np.array([])
+    stirred = int(before[-1]) + 1 if before.size else 0
+    kept = np.flatnonzero(loss <= (start - BROKEN * fall if clear else first.max()))
+    broken = min(int(kept[-1]) + 1, len(lrs) - 1)
+    return float(lrs[stirred]), float(lrs[broken])
 
 
-def _ceiling(curve: Curve) -> float:
-    """Where the range test broke down: diverged, or lost most of the progress it had made."""
-    if np.isfinite(curve.diverged_at).any():
-        return float(np.nanmin(curve.diverged_at))
-    smoothed = curve.smoothed
-    if curve.start_loss is None:
-        return float(curve.lrs[-1])
-    lowest = int(np.nanargmin(smoothed))
-    lost = smoothed > smoothed[lowest] + 0.9 * (curve.start_loss - smoothed[lowest])
-    after = np.flatnonzero(lost & (np.arange(len(lost)) > lowest))
-    return float(curve.lrs[after[0]]) if after.size else float(curve.lrs[-1])
+def _centre(result: Rehearsal) -> float:
+    """The middle, in log rate, of the rates that lose at most 2%, or the best one if nothing was learned."""
+    assert result.best is not None
+    if not result.mean[result.best] < result.start_loss:
+        return float(result.lrs[result.best])
+    near = basin(result.lrs, result.losses, result.start_loss, share=0.02)
+    return math.sqrt(near.low * near.high)
 
 
 def _spaced(low: float, high: float, factor: float) -> np.ndarray:
@@ -202,34 +258,3 @@ def _spaced(low: float, high: float, factor: float) -> np.ndarray:
     if high <= low:
         return np.array([low])
     return np.geomspace(low, high, math.ceil(math.log(high / low) / math.log(factor) - 1e-9) + 1)
-
-
-def _kept(result: Rehearsal, share: float, below: float, above: float) -> np.ndarray:
-    """The rates that may still win: enough progress, near enough to the best, and its two neighbours."""
-    best = result.best
-    assert best is not None
-    mean, lrs = result.mean, result.lrs
-    progress = result.start_loss - mean[best]
-    near = (lrs >= lrs[best] / below) & (lrs <= lrs[best] * above)
-    enough = mean <= result.start_loss - share * progress if progress > 0 else np.isfinite(mean)
-    keep = near & enough
-    keep[max(0, best - 1) : best + 2] = True
-    return np.asarray(lrs[keep])
-
-
-def _refined(grid: np.ndarray, factor: float) -> np.ndarray:
-    """The grid with points put in evenly until neighbours are no further apart than the factor."""
-    pieces = [_spaced(a, b, factor)[:-1] for a, b in pairwise(grid)]
-    return np.concatenate([*pieces, grid[-1:]])
-
-
-def _below_cliff(result: Rehearsal) -> float | None:
-    """A rate half-way up to a cliff right above the best rate; None if there is none, or it is near."""
-    best = result.best
-    if best is None or best + 1 >= len(result.lrs):
-        return None
-    mean, lrs = result.mean, result.lrs
-    next_loses = result.start_loss - mean[best + 1] < 0.5 * (result.start_loss - mean[best])
-    if next_loses and lrs[best + 1] / lrs[best] > CLIFF_FACTOR:
-        return float(math.sqrt(lrs[best] * lrs[best + 1]))
-    return None

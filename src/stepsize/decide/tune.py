@@ -13,7 +13,8 @@ def tune(
     task: Task,
     *,
     schedule: Schedule | str = "fixed",
-    seeds: int = 3,
+    budget: str | None = None,
+    seeds: int | None = None,
     lr_min: float = LR_MIN,
     lr_max: float = LR_MAX,
     progress: bool | Reporter | None = None,
@@ -22,4 +23,12 @@ def tune(
 
     The arguments, the result and the errors are those of `find_lr`.
     """
-    return find_lr(task, schedule=schedule, seeds=seeds, lr_min=lr_min, lr_max=lr_max, progress=progress)
+    return find_lr(
+        task,
+        schedule=schedule,
+        budget=budget,
+        seeds=seeds,
+        lr_min=lr_min,
+        lr_max=lr_max,
+        progress=progress,
+    )

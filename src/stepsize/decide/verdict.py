@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
 from stepsize.decide.advice import AdviceStatus, Price
+from stepsize.decide.reasons import reasons, warnings
 from stepsize.decide.rehearsal import Rehearsal
-from stepsize.decide.search import SHARE
-from stepsize.estimate import Basin, basin, horizon_trend, loss_at, mean_over_seeds
+from stepsize.estimate import Basin, Regret, Shift, basin, loss_at
+from stepsize.estimate.transfer import SLOPE_SPREAD
+from stepsize.measure.curve import Curve
 
-CENTRE_SHARE = 0.005
-"""The answer is the middle, in log rate, of the rates that lose at most this share: where the loss is level
-the lowest point is chance, and beside a cliff the middle keeps away from it."""
+SHARE = 0.01
+"""The interval holds the rates that should lose at most this share of the progress."""
+
+LEAST_SPREAD = 0.1
+"""Standard deviation, in ln(rate), of where few seeds see the best rate, however sharp it is."""
+
+WIDENED = 1.0
+"""The interval reaches further than the rehearsal's by so many standard deviations of what is not known."""
+
+FAR = 0.25
+"""Share of the run below which a cliff, too, says little on what bounds the rate in the whole run: from there
+on the interval is widened as if there were none."""
+
+GUESSED = 10.0
+"""Factor either way that a guess from the range test alone may be off."""
+
+CANDIDATES = 400
+"""Rates among which the answer is chosen; neighbours differ by some percent at most."""
 
 LEVEL = 0.05
 """Chance of calling luck on the held-out data progress, over all rates together."""
@@ -24,9 +43,6 @@ FEW_HELD_OUT, FEW_TRAINED = 64, 128
 
 FLAT = 1e-6
 """Relative change of the held-out loss below which the rate is said to change nothing: float32's rounding."""
-
-INTERRUPTED_FACTOR = 1.5
-"""An interval from unfinished rounds is widened by this factor on both sides."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +92,8 @@ def learns(rehearsal: Rehearsal) -> bool:
     """Whether some rate makes the held-out loss fall by more than the luck of which samples were held out.
 
     A paired t-test over the folds, each the mean over seeds of its loss before less its loss after training,
-    one-sided, at the level `LEVEL` divided by the number of rates, since the best one is picked.
+    one-sided, at the level `LEVEL` divided by the decades that the rates span, since the best one is picked
+    and rates closer than that fare alike.
     """
     best = rehearsal.best
     if best is None or not np.isfinite(rehearsal.start_loss):
@@ -85,7 +102,8 @@ def learns(rehearsal: Rehearsal) -> bool:
     if len(gains) < 2:
         return bool(gains.mean() > 0)
     error = gains.std(ddof=1) / np.sqrt(len(gains))
-    needed = stats.t.isf(LEVEL / len(rehearsal.lrs), df=len(gains) - 1) * error
+    decades = 1 + math.log10(rehearsal.lrs[-1] / rehearsal.lrs[0])
+    needed = stats.t.isf(LEVEL / decades, df=len(gains) - 1) * error
     return bool(gains.mean() > needed)
 
 
@@ -109,28 +127,65 @@ def _nothing_learned(last: Rehearsal, trained: int | None, held_out: int | None)
 
 def _answer(rehearsals: list[Rehearsal]) -> Verdict:
     last = rehearsals[-1]
-    found = basin(last.lrs, last.losses, last.start_loss, share=SHARE)
     best = last.best
+    assert best is not None
     at_top = best == len(last.lrs) - 1
     if at_top or best == 0:
         edge, argument = ("largest", "lr_max") if at_top else ("smallest", "lr_min")
         return Verdict(
             "not_bracketed",
-            f"The {edge} rate tried, {last.lrs[best or 0]:.3g}, is still the best, so the best may lie "
+            f"The {edge} rate tried, {last.lrs[best]:.3g}, is still the best, so the best may lie "
             f"beyond it: pass a {'larger' if at_top else 'smaller'} {argument}.",
         )
-    level = basin(last.lrs, last.losses, last.start_loss, share=CENTRE_SHARE)
-    lr = three_digits(float(np.sqrt(level.low * level.high)))
-    expected = loss_at(last.lrs, last.mean, lr)
+    return _advised("ok", rehearsals)
+
+
+def known_so_far(rehearsals: list[Rehearsal], bracket: Curve | None) -> Verdict:
+    """What an interrupted search can say: the best so far, with the wider interval of a short rehearsal.
+
+    Before the first rehearsal that is the guess of a classical rule, with a decade either way.
+    """
+    usable = [r for r in rehearsals if r.best is not None and np.isfinite(r.start_loss) and learns(r)]
+    guess = bracket.suggestions["minimum_over_10"].lr if bracket is not None else None
+    if not usable and not rehearsals and guess is not None:
+        lr = three_digits(guess)
+        return Verdict(
+            "interrupted",
+            f"Interrupted before the first rehearsal. {lr:.3g} is a tenth of the rate at which the loss of "
+            "the range test was lowest: a guess that may lose much, so run it again to the end.",
+            lr=lr,
+            low=three_digits(lr / GUESSED),
+            high=three_digits(lr * GUESSED),
+        )
+    if not usable:
+        return Verdict("interrupted", "Interrupted before any rate could be judged; run it again to the end.")
+    return _advised("interrupted", usable)
+
+
+def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
+    """The rate that should lose least in the full run, as far as the last rehearsal tells."""
+    last = rehearsals[-1]
+    found = basin(last.lrs, last.losses, last.start_loss, share=SHARE)
+    regret = Regret.measured(last.lrs, last.mean, last.start_loss)
+    shift = Shift.to_full_length(
+        last.share,
+        located=math.hypot(LEAST_SPREAD, math.log(found.high / found.low) / 4),
+        room=regret.room_above(math.log(found.high * found.low) / 2),
+    )
+    safe = last.lrs[-1] if found.cliff is None else last.lrs[last.lrs < found.cliff][-1]
+    rates = np.geomspace(last.lrs[0], safe, CANDIDATES)
+    lr = three_digits(float(rates[np.argmin(regret.expected(rates, shift))]))
+    short = max(0.0, math.log(FAR / last.share))
+    reach = WIDENED * math.hypot(shift.spread, SLOPE_SPREAD * short)
     return Verdict(
-        "ok",
-        _reasons(rehearsals, found, lr),
+        status,
+        reasons(status, rehearsals, found, shift, lr),
         lr=lr,
-        low=three_digits(found.low),
-        high=three_digits(found.high),
-        expected_loss=float(expected) if np.isfinite(expected) else found.best_loss,
-        prices=_prices(last, found, lr),
-        warnings=_warnings(rehearsals, found, lr),
+        low=min(lr, three_digits(found.low * math.exp(shift.mean - reach))),
+        high=max(lr, three_digits(min(found.high * math.exp(shift.mean + reach), safe))),
+        expected_loss=found.best_loss,
+        prices=_prices(last, found, lr, lambda rate: float(regret.expected(rate, shift))),
+        warnings=warnings(last, found, lr),
     )
 
 
@@ -139,90 +194,15 @@ def three_digits(lr: float) -> float:
     return float(f"{lr:.3g}")
 
 
-def known_so_far(rehearsals: list[Rehearsal]) -> Verdict:
-    """What an interrupted search can say: the best so far, with a wider interval."""
-    usable = [r for r in rehearsals if r.best is not None and np.isfinite(r.start_loss) and learns(r)]
-    if not usable:
-        return Verdict("interrupted", "Interrupted before any rate could be judged; run it again to the end.")
-    last = usable[-1]
-    found = basin(last.lrs, last.losses, last.start_loss, share=SHARE)
-    neighbour = float(np.max(last.lrs[1:] / last.lrs[:-1])) if len(last.lrs) > 1 else INTERRUPTED_FACTOR
-    widen = max(INTERRUPTED_FACTOR, neighbour)
-    return Verdict(
-        "interrupted",
-        f"Interrupted after rehearsals of {last.steps:,} of {last.horizon:,} updates; {found.lr:.3g} was "
-        "best until then, and the interval is widened accordingly.",
-        lr=three_digits(found.lr),
-        low=three_digits(found.low / widen),
-        high=three_digits(found.high * widen),
-        expected_loss=found.best_loss,
-        prices=_prices(last, found, found.lr),
-    )
-
-
-def _prices(last: Rehearsal, found: Basin, lr: float) -> tuple[Price, ...]:
-    progress = last.start_loss - found.best_loss
+def _prices(
+    last: Rehearsal, found: Basin, lr: float, expected: Callable[[float], float]
+) -> tuple[Price, ...]:
+    """Expected regret of half and twice the rate; None where the rehearsal diverged."""
     prices = []
     for factor in (0.5, 2.0):
-        loss = float(loss_at(last.lrs, last.mean, lr * factor))
-        known = np.isfinite(loss)
-        prices.append(
-            Price(
-                factor=factor,
-                loss=loss if known else None,
-                regret=max(0.0, (loss - found.best_loss) / progress) if known else None,
-            )
-        )
+        rate = lr * factor
+        diverged = last.lrs[0] <= rate <= last.lrs[-1] and not np.isfinite(loss_at(last.lrs, last.mean, rate))
+        regret = None if diverged else expected(rate)
+        loss = None if regret is None else found.best_loss + regret * (last.start_loss - found.best_loss)
+        prices.append(Price(factor=factor, loss=loss, regret=regret))
     return tuple(prices)
-
-
-def _reasons(rehearsals: list[Rehearsal], found: Basin, lr: float) -> str:
-    last = rehearsals[-1]
-    seeds = "1 seed" if len(last.seeds) == 1 else f"{len(last.seeds)} seeds"
-    length = (
-        "the full horizon" if last.steps == last.horizon else f"{last.steps:,} of {last.horizon:,} updates"
-    )
-    best = last.lrs[last.best or 0]
-    sentences = [
-        f"{best:.3g} ended lowest of {len(last.lrs)} rates, rehearsed over {length} with {seeds}.",
-        f"{lr:.3g} is the middle of those that came within {CENTRE_SHARE:.1%} of it.",
-    ]
-    if found.cliff is not None:
-        broken = int((~np.isfinite(last.losses[:, int(np.argmin(np.abs(last.lrs - found.cliff)))])).sum())
-        sentences.append(f"At {found.cliff:.3g} {broken} of {seeds} diverged.")
-    trend = _trend(rehearsals)
-    if trend is not None and abs(trend) > np.log(1.5):
-        sentences.append(f"Longer rehearsals preferred {'lower' if trend < 0 else 'higher'} rates.")
-    return " ".join(sentences)
-
-
-def _trend(rehearsals: list[Rehearsal]) -> float | None:
-    """Slope of ln(best rate) over ln(length); None from one length alone."""
-    usable = [r for r in rehearsals if r.best is not None]
-    if len({r.steps for r in usable}) < 2:
-        return None
-    slope = horizon_trend([r.steps for r in usable], [r.lrs[r.best or 0] for r in usable])
-    span = np.log(usable[-1].steps / usable[0].steps)
-    return float(slope * span)
-
-
-def _warnings(rehearsals: list[Rehearsal], found: Basin, lr: float) -> tuple[str, ...]:
-    warnings = []
-    last = rehearsals[-1]
-    if found.low_open:
-        warnings.append(f"rates below {found.low:.3g} were not tried at this length and may do as well")
-    if found.high_open:
-        warnings.append(f"rates above {found.high:.3g} were not tried at this length and may do as well")
-    if len(last.seeds) > 1:
-        winners = {float(last.lrs[int(np.argmin(row))]) for row in last.losses if np.isfinite(row).any()}
-        if max(winners) / min(winners) > 3:
-            warnings.append(
-                f"the seeds disagree: their best rates go from {min(winners):.3g} to {max(winners):.3g}; "
-                "pass more seeds for a tighter answer"
-            )
-    worst = mean_over_seeds(last.losses)
-    if found.cliff is not None and found.cliff / lr < 1.3 and np.isfinite(worst).any():
-        warnings.append(
-            f"training diverges from {found.cliff:.3g} on, close above the answer: do not round up"
-        )
-    return tuple(warnings)

@@ -12,7 +12,7 @@ from stepsize._result import finite_or_none, frozen, provenance
 from stepsize.estimate import mean_over_seeds, smooth, suggest
 from stepsize.measure.curve import Curve
 from stepsize.task import Task
-from stepsize.training import Member, train
+from stepsize.training import EngineName, Member, train
 from stepsize.training.engine import Progress
 
 
@@ -35,6 +35,7 @@ def measure_curve(
     *,
     seeds: Sequence[int],
     loss: Literal["train", "val"],
+    engine: EngineName = "auto",
     progress: Progress | None = None,
 ) -> Curve:
     """Train each seed once along the plan, and read the suggestions off the mean over seeds."""
@@ -43,7 +44,12 @@ def measure_curve(
     members = [Member(lr=1.0, seed=seed) for seed in seeds]
     evaluate_at = [0, *ends.tolist()] if loss == "val" else []
     history = train(
-        task, members, np.tile(rates, (len(members), 1)), evaluate_at=evaluate_at, progress=progress
+        task,
+        members,
+        np.tile(rates, (len(members), 1)),
+        evaluate_at=evaluate_at,
+        engine=engine,
+        progress=progress,
     )
     losses = history.val_loss[:, 1:] if loss == "val" else _mean_per_rate(history.train_loss, plan.iters)
     diverged_at = [

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from stepsize._continued import Continued
 from stepsize._version import __version__
 from stepsize.data import Items, Source, Stream, Tensors
 from stepsize.task import Task
@@ -173,6 +174,8 @@ def _describe_code(value: Any, path: Above) -> Iterator[Piece]:
             yield from _describe(value.__bases__, path)
     elif callable(value) and not hasattr(value, "__dict__"):
         yield _name(value)
+    elif isinstance(value, Continued):
+        yield from _describe(value.content(), path)
     else:
         yield from _describe(type(value), path)
         yield from _describe(_fields(value), path)

@@ -1,0 +1,109 @@
+"""Which rehearsals to hold for a price: how long, how many rates, how many seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stepsize.decide.speed import Speed
+from stepsize.estimate import Shift
+
+WEED_FACTOR = 10 ** (1 / 3)
+"""Largest spacing of the rates in a round that weeds: three a decade."""
+
+DECIDE_FACTOR = 1.6
+"""Largest spacing in the round that decides. The rates that lose at most 1% seldom span less than 1.9."""
+
+SHARES = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
+"""Lengths of the round that decides, as shares of the real run; the longest that can be paid for is taken."""
+
+GOOD_SHARE = 0.25
+"""Without a budget, a shorter rehearsal than this decides only if this one costs more than `AT_WORST`."""
+
+ORDINARY, AT_WORST = 1.0, 1.8
+"""What an answer may cost without a budget, in full runs of a plain loop."""
+
+WEEDING = (4, 8)
+"""How many times shorter a round that weeds is than the one that decides."""
+
+LEAST_UPDATES = 450
+"""What an answer may cost without a budget however short the run is, in updates of a plain loop: less than
+half a second for a small net, and too little rehearsal is worse."""
+
+MOST_SEEDS = 3
+"""Seeds that decide at most, unless asked for: they matter less than the length does (docs/method.md)."""
+
+FEWEST_UPDATES = 8
+"""A rehearsal is never shorter, unless the real run is."""
+
+LOCATED = 0.3
+"""Standard deviation of where a weeding round of one seed finds the best ln(rate)."""
+
+REACH = 1.5
+"""Standard deviations of where the best rate may lie that the deciding round reaches to either side."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A round of `weed` updates over the whole bracket, then one of `last` updates that decides.
+
+    Without the first (None) the last one takes the whole bracket. It holds `rates` rates with `seeds` seeds
+    each. `cost` is in updates of a plain loop.
+    """
+
+    weed: int | None
+    last: int
+    rates: int
+    seeds: int
+    cost: float
+
+
+def ordinary_plan(steps: int, span: float, spent: float, speed: Speed, seeds: int | None) -> Plan:
+    """The plan where no budget was given: about one full run in time, `AT_WORST` to get to `GOOD_SHARE`."""
+    usual = ORDINARY * steps - spent
+    at_worst = max(AT_WORST * steps, LEAST_UPDATES) - spent
+    plan = best_plan(steps, span, usual, speed, seeds)
+    if plan.last >= GOOD_SHARE * steps and plan.cost <= usual:
+        return plan
+    return best_plan(steps, span, at_worst, speed, seeds or 1, longest=GOOD_SHARE)
+
+
+def best_plan(
+    steps: int, span: float, affordable: float, speed: Speed, seeds: int | None, *, longest: float = 1.0
+) -> Plan:
+    """The longest last round that can be paid for, then the most seeds; the cheapest plan if none can.
+
+    Args:
+        steps: updates of the real run.
+        span: ln(largest / smallest rate) of the bracket.
+        affordable: what all rounds may cost, in updates of a plain loop.
+        speed: what a round costs.
+        seeds: how many decide; None leaves it to the budget.
+        longest: share of the real run that the last round may not exceed.
+    """
+    shares = [share for share in SHARES if share <= longest]
+    counts = tuple(range(MOST_SEEDS, 0, -1)) if seeds is None else (seeds,)
+    wishes = [(share, count) for share in shares for count in counts]
+    plans = []
+    for share, count in wishes:
+        last = min(steps, max(FEWEST_UPDATES, round(share * steps)))
+        plans.append(min(_ways(span, last, count, speed), key=lambda plan: plan.cost))
+    return next((plan for plan in plans if plan.cost <= affordable), min(plans, key=lambda plan: plan.cost))
+
+
+def _ways(span: float, last: int, seeds: int, speed: Speed) -> Iterator[Plan]:
+    """The whole bracket at once, or a shorter round before that leaves fewer rates to the last one."""
+    wide = _count(span, DECIDE_FACTOR)
+    yield Plan(None, last, wide, seeds, speed.cost(wide * seeds, last))
+    for part in WEEDING:
+        weed = max(FEWEST_UPDATES, round(last / part))
+        if weed < last:
+            rates = _count(2 * REACH * Shift.to_full_length(weed / last, located=LOCATED).spread)
+            cost = speed.cost(_count(span, WEED_FACTOR), weed) + speed.cost(rates * seeds, last)
+            yield Plan(weed, last, rates, seeds, cost)
+
+
+def _count(span: float, factor: float = DECIDE_FACTOR) -> int:
+    """Rates over so much of ln(rate), no further apart than the factor."""
+    return math.ceil(span / math.log(factor) - 1e-9) + 1

@@ -1,0 +1,80 @@
+"""What training several members costs, in updates of a plain loop; reckoned, so that plans repeat exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from stepsize._rng import isolated_rng
+from stepsize.data import Stream
+from stepsize.task import Task
+from stepsize.training import EngineName
+from stepsize.training.evaluation import STREAM_BATCHES
+
+RECORDING = 230.0
+"""Updates of a plain loop that setting up a stack costs: 70 to 300 for eleven small nets on one core,
+and some 40 more for its evaluations."""
+
+CALLS = {"cpu": 4e6, "cuda": 1e9}
+"""Floating-point operations that take as long as the calls to torch for one parameter tensor do: measured for
+one core on seven small nets, guessed for a GPU."""
+
+CONVOLUTION = 5.0
+"""How much longer an operation of a convolution takes than one of a matrix product, one core."""
+
+LEAST = 0.03
+"""What a member adds to a stack's update at least, as a share of a plain update: it is kept account of."""
+
+PER_WEIGHT = 100.0
+"""Operations that take as long as passing once through one weight of the optimizer's state does."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Costs in updates of a plain loop.
+
+    A stack of K members takes 1 + (K − 1)·`member` for an update, since its members share the calls to torch
+    and only the arithmetic is done for each, and `RECORDING` to set up. `evaluation` is what one member's
+    held-out loss costs. `stacks` is False once the task has turned out not to stack.
+    """
+
+    member: float
+    evaluation: float
+    stacks: bool = True
+
+    @classmethod
+    def of(cls, task: Task) -> Speed:
+        """Count the operations of one small plain update."""
+        with isolated_rng(task.seed), torch.enable_grad():
+            model = task.make_model(task.seed)
+            batch_size = min(task.batch_size, 8)
+            with FlopCounterMode(display=False) as counter:
+                task.loss(model, task.trial_batch(batch_size)).backward()
+        weights = [p for p in model.parameters() if p.requires_grad]
+        convolves = any(isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) for m in model.modules())
+        work = counter.get_total_flops() / batch_size * task.batch_size * (CONVOLUTION if convolves else 1.0)
+        work += PER_WEIGHT * sum(p.numel() for p in weights)
+        calls = CALLS.get(task.device.type, CALLS["cuda"]) * max(1, len(weights))
+        member = max(LEAST, work / (work + calls))
+        held_out = STREAM_BATCHES * task.batch_size if isinstance(task.val, Stream) else task.val.size
+        # A forward pass alone is a third of an update's arithmetic.
+        return cls(member=member, evaluation=member * held_out / (3 * task.batch_size))
+
+    def cost(self, members: int, steps: int) -> float:
+        """What training so many members so far costs, held-out losses at both ends included."""
+        return self._plain_or_stacked(members, steps)[0]
+
+    def engine(self, members: int, steps: int) -> EngineName:
+        """The engine that takes less time for it."""
+        return self._plain_or_stacked(members, steps)[1]
+
+    def _plain_or_stacked(self, members: int, steps: int) -> tuple[float, EngineName]:
+        plain = float(members * steps)
+        stacked = RECORDING + steps * (1 + (members - 1) * self.member)
+        judging = 2 * members * self.evaluation
+        if self.stacks and stacked < plain:
+            return stacked + judging, "auto"
+        return plain + judging, "loop"

@@ -1,0 +1,122 @@
+"""From a short rehearsal's loss over rate to what the full run should lose, with what is not known of it."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike
+
+from stepsize.estimate.shape import check_curve
+from stepsize.estimate.smoothing import Floats
+
+SLOPE, SLOPE_SPREAD = -0.3, 0.3
+"""d ln(best rate) / d ln(length) where noise or over-fitting bounds the rate, when the data grow with the
+length: mean and standard deviation over tasks. Language models give −0.32 (Bjorck et al. 2024, 2409.19913);
+with 0.3 either way, a best rate that stays and one that falls as 1/√length or faster are likely as well."""
+
+STEEP_SPREAD = 0.05
+"""The standard deviation where a cliff bounds the rate: stability does not depend on the length, mean 0."""
+
+LOST = 0.2
+"""Regret whose distance above the best rate tells a cliff from a gentle rise."""
+
+CLIFF, GENTLE = math.log(1.5), math.log(4.0)
+"""ln(rate) from the best rate to that regret: up to the first it is a cliff, from the second on gentle."""
+
+LEAST_FALL, LEAST_RISE = 0.01, 0.05
+"""What is assumed at least of the curve below and above the tested rates: its steepness there, in shares of
+the progress per unit of ln(rate)."""
+
+NODES = 9
+"""Points of the Gauss-Hermite rule."""
+
+
+class Shift(msgspec.Struct, frozen=True):
+    """How far the full run's curve lies from a rehearsal's, in ln(rate): a mean and a standard deviation."""
+
+    mean: float
+    spread: float
+
+    @classmethod
+    def to_full_length(cls, share: float, *, located: float = 0.0, room: float = math.inf) -> Shift:
+        """From a rehearsal of a share of the length, whose own best is known to ±`located` in ln(rate).
+
+        `room` is the distance in ln(rate) up to where `LOST` of the progress is lost (`room_above`). With
+        g = (room − `CLIFF`) / (`GENTLE` − `CLIFF`) within [0, 1] and d = −ln(share),
+
+            mean = g d `SLOPE`,  spread² = (d (g `SLOPE_SPREAD` + (1 − g) `STEEP_SPREAD`))² + located²
+
+        Raises `ValueError` unless 0 < share ≤ 1.
+
+        >>> Shift.to_full_length(1.0, located=0.1)
+        Shift(mean=0.0, spread=0.1)
+        >>> Shift.to_full_length(0.25, room=0.2).mean
+        0.0
+        """
+        if not 0 < share <= 1:
+            raise ValueError(f"share must lie in (0, 1], but is {share}")
+        distance = -math.log(share)
+        gentle = min(max((room - CLIFF) / (GENTLE - CLIFF), 0.0), 1.0)
+        slope_spread = gentle * SLOPE_SPREAD + (1 - gentle) * STEEP_SPREAD
+        return cls(gentle * SLOPE * distance + 0.0, math.hypot(slope_spread * distance, located))
+
+
+class Regret(msgspec.Struct, frozen=True):
+    """Regret over x = ln(rate) as measured: (L − min L) / (start − min L), 1 where training diverged.
+
+    Linear between the tested rates `x` (R,); beyond them it goes on as steeply as at the last ones, by
+    `LEAST_FALL` and `LEAST_RISE` at least. It never exceeds 1.
+    """
+
+    x: Floats
+    lost: Floats
+    fall: float
+    rise: float
+
+    @classmethod
+    def measured(cls, lrs: ArrayLike, losses: ArrayLike, start_loss: float) -> Regret:
+        """From `lrs` (R,), rising, and `losses` (R,), infinite where a run diverged.
+
+        Raises `ValueError` when no loss is below `start_loss`.
+        """
+        rates, values = check_curve(lrs, losses)
+        best = float(np.where(np.isfinite(values), values, np.inf).min())
+        if not best < start_loss:
+            raise ValueError(
+                f"the lowest loss must lie below start_loss, but got {best:g} and start_loss={start_loss:g}"
+            )
+        x = np.log(rates)
+        lost = np.where(np.isfinite(values), np.minimum((values - best) / (start_loss - best), 1.0), 1.0)
+        slopes = np.diff(lost) / np.diff(x) if x.size > 1 else np.zeros(1)
+        return cls(x, lost, max(LEAST_FALL, -float(slopes[0])), max(LEAST_RISE, float(slopes[-1])))
+
+    def __call__(self, x: ArrayLike) -> Floats:
+        """The regret at ln(rate) `x`, any shape."""
+        where = np.asarray(x, dtype=np.float64)
+        outside = np.maximum(self.x[0] - where, 0) * self.fall + np.maximum(where - self.x[-1], 0) * self.rise
+        regret: Floats = np.minimum(np.interp(where, self.x, self.lost) + outside, 1.0)
+        return regret
+
+    def room_above(self, x: float) -> float:
+        """How far above `x` the regret reaches `LOST`, in ln(rate)."""
+        above = np.flatnonzero((self.lost >= LOST) & (self.x > x))
+        if not above.size:
+            return float(self.x[-1] - x + max(LOST - self.lost[-1], 0.0) / self.rise)
+        at = int(above[0])
+        left = max(x, float(self.x[at - 1])) if at else x
+        before = float(self(left))
+        if before >= LOST:
+            return left - x
+        return float(left - x + (LOST - before) / (self.lost[at] - before) * (self.x[at] - left))
+
+    def expected(self, at: ArrayLike, shift: Shift) -> Floats:
+        """What rates `at` (any shape) should lose in the full run: E r(ln at − δ), δ ~ N(mean, spread²).
+
+        Where one side is steep, as under a cliff, the rate that minimises it keeps away from that side.
+        """
+        nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+        where = np.log(np.asarray(at, dtype=np.float64))[..., None] - shift.mean - shift.spread * nodes
+        result: Floats = self(where) @ weights / weights.sum()
+        return result

@@ -1,0 +1,118 @@
+"""Budgets are read from text, and plans keep to them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from torch import nn
+
+import stepsize as ss
+from stepsize.decide.budget import Budget
+from stepsize.decide.plan import FEWEST_UPDATES, MOST_SEEDS, best_plan, ordinary_plan
+from stepsize.decide.speed import RECORDING, Speed
+from tests.tasks import digits_task
+
+SMALL_NET = Speed(member=0.05, evaluation=0.5)
+SPAN = math.log(1e3)
+
+
+@pytest.mark.parametrize(
+    ("text", "runs", "seconds"),
+    [
+        ("0.5 runs", 0.5, None),
+        ("1 run", 1.0, None),
+        (" 2runs ", 2.0, None),
+        (".25 runs", 0.25, None),
+        ("60 s", None, 60.0),
+        ("1.5 min", None, 90.0),
+        ("2 h", None, 7200.0),
+    ],
+)
+def test_budgets_are_read(text: str, runs: float | None, seconds: float | None) -> None:
+    assert Budget.parse(text) == Budget(runs=runs, seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "fast", "0 runs", "-1 s", "5", "runs", "1 day", "nan s", "inf runs", "1e3 s"]
+)
+def test_bad_budgets_are_named(text: str) -> None:
+    with pytest.raises(ValueError, match=r"budget must be .* pass budget=\"0\.5 runs\""):
+        ss.find_lr(digits_task(), budget=text)
+
+
+def test_a_number_is_no_budget() -> None:
+    with pytest.raises(TypeError, match="budget must be text, but is a float"):
+        ss.find_lr(digits_task(), budget=0.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("steps", [400, 1000, 5000])
+@pytest.mark.parametrize("runs", [0.5, 1.0, 2.0, 8.0])
+def test_a_plan_costs_no_more_than_it_may(steps: int, runs: float) -> None:
+    cheapest = best_plan(steps, SPAN, 0.0, SMALL_NET, None).cost
+    plan = best_plan(steps, SPAN, runs * steps, SMALL_NET, None)
+    assert plan.cost <= max(runs * steps, cheapest)
+
+
+def test_more_budget_never_means_a_shorter_rehearsal() -> None:
+    lengths = [best_plan(1000, SPAN, runs * 1000, SMALL_NET, None).last for runs in (0.2, 0.5, 1, 2, 4, 9)]
+    assert lengths == sorted(lengths)
+    assert lengths[-1] == 1000
+    assert lengths[0] < 200
+
+
+def test_asked_for_seeds_are_kept_and_others_are_at_most_three() -> None:
+    assert best_plan(1000, SPAN, 100.0, SMALL_NET, 5).seeds == 5
+    assert best_plan(1000, SPAN, 1e9, SMALL_NET, None).seeds == MOST_SEEDS
+
+
+def test_without_a_budget_a_quarter_decides_where_it_can_be_paid_for() -> None:
+    assert ordinary_plan(1000, SPAN, 60, SMALL_NET, None).last >= 250
+    loop = Speed(member=0.5, evaluation=0.5, stacks=False)
+    plan = ordinary_plan(1000, SPAN, 60, loop, None)
+    assert plan.cost <= 1.8 * 1000 - 60
+    assert plan.last < 1000
+
+
+def test_a_short_run_is_rehearsed_within_its_length() -> None:
+    plan = ordinary_plan(5, SPAN, 5, SMALL_NET, None)
+    assert plan.last <= 5
+    assert best_plan(64, SPAN, 0.0, SMALL_NET, None).last >= FEWEST_UPDATES
+
+
+def test_what_does_not_pay_as_a_stack_is_trained_by_the_loop() -> None:
+    assert SMALL_NET.engine(3, 20) == "loop"
+    assert SMALL_NET.cost(3, 20) == pytest.approx(3 * 20 + 2 * 3 * 0.5)
+    assert SMALL_NET.engine(20, 500) == "auto"
+    assert SMALL_NET.cost(20, 500) == pytest.approx(RECORDING + 500 * (1 + 19 * 0.05) + 2 * 20 * 0.5)
+
+
+def test_a_wider_net_costs_more_beside_its_calls() -> None:
+    def wide() -> nn.Module:
+        return nn.Sequential(nn.Linear(196, 512), nn.Tanh(), nn.Linear(512, 10))
+
+    small, large = Speed.of(digits_task()), Speed.of(digits_task(model=wide))
+    assert small.member < large.member < 1
+    assert small.evaluation < large.evaluation
+
+
+@pytest.mark.parametrize("arguments", [{"budget": "0.5 runs"}, {"budget": "4 runs"}, {"budget": "30 s"}])
+def test_every_budget_gives_an_answer(arguments: dict[str, Any]) -> None:
+    advice = ss.find_lr(digits_task(), **arguments)
+    assert advice.status == "ok"
+    assert advice.lr is not None
+    assert 0.02 < advice.lr < 4
+
+
+def test_more_budget_rehearses_longer_with_more_seeds() -> None:
+    little, much = (
+        ss.find_lr(digits_task(), budget=budget).rehearsals[-1] for budget in ("0.3 runs", "20 runs")
+    )
+    assert little.steps < much.steps == 120
+    assert len(little.seeds) < len(much.seeds) == MOST_SEEDS
+
+
+def test_a_time_that_is_up_at_once_says_so() -> None:
+    advice = ss.find_lr(digits_task(), budget="0.000001 s")
+    assert (advice.status, advice.lr) == ("interrupted", None)

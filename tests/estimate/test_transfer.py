@@ -1,0 +1,83 @@
+"""From a rehearsal's curve to the full run's expected regret."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepsize.estimate import Regret, Shift
+from stepsize.estimate.transfer import CLIFF, GENTLE, SLOPE, SLOPE_SPREAD, STEEP_SPREAD
+
+GRID = 0.01 * 1.25 ** np.arange(30)
+START = 2.0
+
+
+def bowl(curvature: float = 0.05, best: float = 0.2) -> np.ndarray:
+    return np.asarray(1.0 + curvature * np.log(GRID / best) ** 2)
+
+
+def best_rate(losses: np.ndarray, shift: Shift) -> float:
+    rates = np.geomspace(GRID[0], GRID[-1], 2000)
+    return float(rates[np.argmin(Regret.measured(GRID, losses, START).expected(rates, shift))])
+
+
+def test_a_full_run_shifts_nothing_and_a_gentle_quarter_by_the_published_exponent() -> None:
+    assert Shift.to_full_length(1.0) == Shift(0.0, 0.0)
+    quarter = Shift.to_full_length(0.25, located=0.2)
+    assert quarter.mean == pytest.approx(SLOPE * math.log(4))
+    assert quarter.spread == pytest.approx(math.hypot(SLOPE_SPREAD * math.log(4), 0.2))
+
+
+def test_under_a_cliff_the_rate_stays() -> None:
+    steep = Shift.to_full_length(0.25, room=CLIFF)
+    assert steep.mean == 0.0
+    assert steep.spread == pytest.approx(STEEP_SPREAD * math.log(4))
+    between = Shift.to_full_length(0.25, room=(CLIFF + GENTLE) / 2)
+    assert between.mean == pytest.approx(SLOPE * math.log(4) / 2)
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, 1.5, math.nan])
+def test_a_share_outside_of_the_run_is_an_error(share: float) -> None:
+    with pytest.raises(ValueError, match=r"share must lie in \(0, 1\]"):
+        Shift.to_full_length(share)
+
+
+@given(st.floats(-1, 1), st.floats(0, 0.5))
+def test_the_best_of_a_bowl_moves_with_the_mean_shift(mean: float, spread: float) -> None:
+    assert math.log(best_rate(bowl(), Shift(mean, spread)) / 0.2) == pytest.approx(mean, abs=0.12)
+
+
+def test_expected_regret_of_a_parabola_is_its_value_plus_the_variance() -> None:
+    """E (x − δ)² = (x − mean)² + spread²; linear pieces of width h add at most h²/8 each."""
+    found = float(Regret.measured(GRID, bowl(), START).expected(0.2 * math.e**0.5, Shift(0.1, 0.3)))
+    assert found == pytest.approx(0.05 * (0.4**2 + 0.3**2), abs=0.05 * math.log(1.25) ** 2 / 4 + 1e-4)
+
+
+def test_the_answer_keeps_away_from_a_cliff_by_more_if_less_is_known() -> None:
+    losses = np.where(GRID > 0.2, np.inf, bowl(0.01, 0.2))
+    near, far = best_rate(losses, Shift(0.0, 0.05)), best_rate(losses, Shift(0.0, 0.3))
+    assert far < 0.9 * near < near < 0.2
+
+
+def test_room_is_the_distance_to_a_fifth_of_the_progress() -> None:
+    regret = Regret.measured(GRID, bowl(), START)
+    assert regret.room_above(math.log(0.2)) == pytest.approx(math.sqrt(0.2 / 0.05), abs=0.05)
+    cliff = Regret.measured(GRID, np.where(GRID > 0.25, np.inf, bowl(0.001)), START)
+    assert cliff.room_above(math.log(0.2)) < CLIFF
+    short = Regret.measured(GRID[:15], bowl()[:15], START)
+    assert short.room_above(math.log(0.2)) > 1.0
+
+
+def test_beyond_the_tested_rates_regret_goes_on() -> None:
+    regret = Regret.measured([1.0, 2.0, 4.0], [1.5, 1.0, 1.25], START)
+    assert regret(np.log([0.5, 1.0, 2.0, 4.0, 8.0])) == pytest.approx([1.0, 0.5, 0.0, 0.25, 0.5])
+    assert float(regret(np.log(1e9))) == 1.0
+
+
+def test_no_progress_no_regret() -> None:
+    with pytest.raises(ValueError, match=r"below start_loss, but got 1\.00045 and start_loss=0\.5"):
+        Regret.measured(GRID, bowl(), 0.5)
