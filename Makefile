@@ -16,7 +16,7 @@ INSTALL := $(PIP) install --constraint constraints.txt
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # two installations into one environment would break each other
-.PHONY: help tune test lint format docs examples bench package clean
+.PHONY: help tune test lint format docs examples bench regret package clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -47,7 +47,13 @@ examples: $(VENV)/.core ## run every example; what they write goes to out/
 
 bench: $(VENV)/.dev ## measure the engine against its rivals; the tables go to benchmarks/
 	$(BIN)/python -m benchmarks.engine $(ARGS)
+	$(BIN)/python -m benchmarks.kernels $(ARGS)
+	$(BIN)/python -m benchmarks.growth $(ARGS)
+	$(BIN)/python -m benchmarks.whole_sweep $(ARGS)
 	$(BIN)/python -m benchmarks.schedules $(ARGS)
+
+regret: $(VENV)/.regret ## what every rate finder's answers are worth (hours; goes on where it was stopped)
+	$(BIN)/python -m benchmarks.regret $(or $(ARGS),--budgets)
 
 package: $(VENV)/.package ## build the wheel and the sdist, and run what the wheel holds
 	rm -rf dist
@@ -96,6 +102,12 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.core
 $(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/.core
 	@echo "Installing the documentation tools into $(VENV), once"
 	@$(INSTALL) --group docs
+	@touch $@
+
+$(VENV)/.regret: pyproject.toml constraints.txt | $(VENV)/.dev
+	@echo "Installing the rivals of find_lr into $(VENV), once"
+	@$(INSTALL) --group regret
+	@$(INSTALL) --no-deps fastai # see pyproject.toml, `regret`
 	@touch $@
 
 $(VENV)/.package: pyproject.toml constraints.txt | $(VENV)/.core

@@ -1,0 +1,1 @@
+"""What a rate finder's answers are worth: regret against a dense grid, on real tasks, beside every rival."""

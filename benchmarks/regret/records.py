@@ -1,0 +1,184 @@
+"""What finders answered, kept on disk so that an interrupted benchmark goes on, and joined with the truth."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import inspect
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import stepsize as ss
+from benchmarks.regret import plain
+from benchmarks.regret.finders import Answer, Finder
+from benchmarks.regret.oracle import OUT, Oracle, oracle_key
+from benchmarks.regret.tasks import Case
+from stepsize._result import write_atomically
+
+OWN_CODE = ("decide", "estimate", "measure", "training")
+"""Folders of stepsize on which its own finders' answers depend."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One answer of one finder, with what it lost and what it cost.
+
+    `regret` is None without an answer; `updates_runs` and `time_runs` count full runs, by updates and in the
+    time of a plain loop in the same process. `meets`, `contained` and `outside` compare its interval with the
+    rates that lose at most 1%, where it gave one.
+    """
+
+    finder: str
+    case: str
+    seed: int
+    status: str
+    lr: float | None
+    low: float | None
+    high: float | None
+    regret: float | None
+    updates_runs: float
+    time_runs: float
+    seconds: float
+    meets: bool | None = None
+    contained: float | None = None
+    outside: float | None = None
+
+
+class Answers:
+    """Asks finders, and remembers what they said under a key of all that it depends on."""
+
+    def __init__(self, folder: Path = OUT) -> None:
+        self._folder = folder / "answers"
+        self._plain: dict[tuple[str, int], float] = {}
+
+    def ask(self, finder: Finder, case: Case, seed: int) -> tuple[dict[str, Answer], float]:
+        """The answers by name, and the seconds of a plain run measured in the process that asked."""
+        path = self._folder / f"{finder.key}-{case.name}-{seed}-{answer_key(finder, case)}.json"
+        if path.exists():
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            return {name: _read(fields) for name, fields in stored["answers"].items()}, stored["plain"]
+        if (case.name, seed) not in self._plain:
+            self._plain[case.name, seed] = plain.seconds_of_a_run(case, seed)
+        seconds = self._plain[case.name, seed]
+        answers = _asked(finder, case, seed)
+        document = {"plain": seconds, "answers": {name: _write(answer) for name, answer in answers.items()}}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(document, indent=1))
+        return answers, seconds
+
+
+def _asked(finder: Finder, case: Case, seed: int) -> dict[str, Answer]:
+    """Call the finder; what it raises is its result, as it would be for its user."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return finder.call(case, seed)
+    except Exception as error:  # noqa: BLE001 - a rival that fails has no answer
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return {name: Answer(0, 0.0, status=reason) for name in finder.names}
+
+
+def _write(answer: Answer) -> dict[str, Any]:
+    fields = asdict(answer)
+    if fields["loss"] is not None and not math.isfinite(fields["loss"]):
+        fields["loss"] = "inf"
+    return fields
+
+
+def _read(fields: Mapping[str, Any]) -> Answer:
+    loss = fields["loss"]
+    return Answer(**{**fields, "loss": None if loss is None else float(loss)})
+
+
+def answer_key(finder: Finder, case: Case) -> str:
+    """A digest of the task, of the code and packages that answer, and of the threads (for the times)."""
+    state = hashlib.sha256(f"{oracle_key(case, (0,))} {torch.get_num_threads()}".encode())
+    for module in (inspect.getmodule(finder.call), plain):
+        state.update(inspect.getsource(module).encode() if module is not None else b"")
+    if finder.packages:
+        for package in finder.packages:
+            state.update(f"{package} {importlib.metadata.version(package)}".encode())
+    else:
+        root = Path(ss.__file__).parent
+        for path in sorted(path for folder in OWN_CODE for path in (root / folder).rglob("*.py")):
+            state.update(path.read_bytes())
+    return state.hexdigest()[:12]
+
+
+def missing_packages(finders: Sequence[Finder]) -> list[str]:
+    """What must be installed before these finders can be asked."""
+    missing = []
+    for package in sorted({package for finder in finders for package in finder.packages}):
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(package)
+    return missing
+
+
+def rows(oracle: Oracle, seed: int, answers: Mapping[str, Answer], run_seconds: float) -> list[Row]:
+    """Judge answers by the truth; proposed rates that the oracle does not know yet are trained now."""
+    judged = []
+    for name, answer in answers.items():
+        lost = None
+        if answer.answered:
+            lost = oracle.regret(answer.lr) if answer.lr is not None else oracle.regret_of_loss(_loss(answer))
+        has_interval = answer.answered and answer.low is not None and answer.high is not None
+        covered = oracle.coverage(answer.low, answer.high) if has_interval else None  # type: ignore[arg-type]
+        judged.append(
+            Row(
+                finder=name,
+                case=oracle.case.name,
+                seed=seed,
+                status=answer.status,
+                lr=answer.lr,
+                low=answer.low,
+                high=answer.high,
+                regret=lost,
+                updates_runs=answer.updates / oracle.task.steps,
+                time_runs=answer.seconds / run_seconds,
+                seconds=answer.seconds,
+                meets=covered.meets if covered else None,
+                contained=covered.contained if covered else None,
+                outside=covered.outside if covered else None,
+            )
+        )
+    return judged
+
+
+def _loss(answer: Answer) -> float:
+    assert answer.loss is not None
+    return answer.loss
+
+
+def describe(oracle: Oracle, run_seconds: float) -> dict[str, Any]:
+    """What the page tells of a case."""
+    task, regrets = oracle.task, oracle.regrets
+    near = oracle.rates[regrets <= 0.01]
+    group = task.make_optimizer(task.make_model(0), 1.0).param_groups[0]
+    kind = (
+        "Nesterov" if group.get("nesterov") else "momentum" if group.get("momentum") else task.optimizer_name
+    )
+    return {
+        "kind": oracle.case.kind,
+        "optimizer": kind,
+        "schedule": oracle.case.schedule,
+        "steps": task.steps,
+        "batch_size": task.batch_size,
+        "samples": task.samples,
+        "plain_seconds": run_seconds,
+        "start": oracle.start,
+        "best": oracle.best,
+        "best_lr": float(oracle.rates[np.argmin(regrets)]),
+        "near_best": [float(near.min()), float(near.max())],
+        "grid": [float(oracle.rates[0]), float(oracle.rates[-1]), len(oracle.rates)],
+        "clear": oracle.clear,
+    }
