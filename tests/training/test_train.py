@@ -129,7 +129,7 @@ def test_waves_give_what_one_stack_gives() -> None:
     rates = table(np.geomspace(1e-3, 0.2, 5), 12)
     run = members(rates[:, 0])
     whole = ss.train(task, run, rates, evaluate_at=[0, 12])
-    each = memory_module.bytes_per_member(task, task.make_model(0), task.trial_batch(16))
+    each = memory_module.footprint(task, task.make_model(0), task.trial_batch(16)).total
     waves = ss.train(task, run, rates, evaluate_at=[0, 12], memory=2 * each)
     single = ss.train(task, run, rates, evaluate_at=[0, 12], memory=1)
     for row in range(5):

@@ -15,9 +15,10 @@ from stepsize.task import Task
 from stepsize.training.evaluation import Evaluation
 from stepsize.training.history import Cost, History, Member, MemberStatus
 from stepsize.training.loop import Loop
-from stepsize.training.memory import SHARE, available, bytes_of, bytes_per_member, is_out_of_memory
+from stepsize.training.memory import SHARE, available, bytes_of, footprint, is_out_of_memory
 from stepsize.training.obstacles import NotStackableError
 from stepsize.training.optimizers import has_control
+from stepsize.training.pages import MAPPED, kept_pages
 from stepsize.training.stack import Stack
 
 EngineName = Literal["auto", "stack", "loop"]
@@ -70,7 +71,7 @@ def train(
             update draws random numbers; "loop" trains one after another;
             "auto" takes the stack and falls back to the loop, saying why in `History.engine_reason`.
         memory: bytes that a stack may use; by default half of what is available. More members than fit
-            run in waves.
+            run in waves, and so do those whose stacked tensors would be larger than `pages.MAPPED`.
         progress: called now and then with the number of member-updates finished since the last call,
             those that a diverged member skips included; all calls add up to K·T.
 
@@ -88,7 +89,8 @@ def train(
         raise ValueError(f"engine must be 'auto', 'stack' or 'loop', but is {engine!r}")
     with isolated_rng(task.seed), torch.enable_grad():
         clock = _checked_controls(task, controls or {}, steps)
-        return _Call(task, list(members), rates, wanted, clock, engine, memory, progress).run()
+        with kept_pages():
+            return _Call(task, list(members), rates, wanted, clock, engine, memory, progress).run()
 
 
 def _checked_rates(rates: np.ndarray, members: int) -> np.ndarray:
@@ -172,11 +174,13 @@ class _Call:
             return [[row] for row in rows]  # one model in memory at a time
         model = self._task.make_model(self._members[rows[0]].seed)
         batch = self._task.trial_batch(self._task.batch_size)
-        each = bytes_per_member(self._task, model, batch)
+        each, largest = footprint(self._task, model, batch)
         if len(self._by_seed(rows)) > 1:
             each += bytes_of(batch)
         budget = self._memory if self._memory is not None else int(SHARE * available(self._task.device))
         fit = max(1, budget // max(each, 1))
+        if self._task.device.type == "cpu" and 0 < largest <= MAPPED // 2:
+            fit = min(fit, MAPPED // largest)
         waves = -(-len(rows) // fit)
         return [list(part) for part in np.array_split(rows, waves)]
 

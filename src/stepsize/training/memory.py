@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils._pytree import tree_flatten
@@ -39,8 +39,15 @@ def available(device: torch.device) -> int:
     return UNKNOWN
 
 
-def bytes_per_member(task: Task, model: torch.nn.Module, batch: Any) -> int:
-    """Weights, gradients, optimizer state, and what one forward pass keeps for its backward pass."""
+class Footprint(NamedTuple):
+    """Bytes that one member takes: in all, and its largest tensor."""
+
+    total: int
+    largest: int
+
+
+def footprint(task: Task, model: torch.nn.Module, batch: Any) -> Footprint:
+    """Of weights, gradients, optimizer state, and what one forward pass keeps for its backward pass."""
     weights = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     inputs = {leaf.data_ptr() for leaf in tree_flatten(batch)[0] if isinstance(leaf, torch.Tensor)}
     kept: dict[int, int] = {}
@@ -54,7 +61,8 @@ def bytes_per_member(task: Task, model: torch.nn.Module, batch: Any) -> int:
         loss = task.loss(model, batch)
         del loss
     # Backward keeps a gradient beside each activation for a while: hence twice.
-    return weights * (2 + OPTIMIZER_COPIES) + 2 * sum(kept.values())
+    total = weights * (2 + OPTIMIZER_COPIES) + 2 * sum(kept.values())
+    return Footprint(total, max(kept.values(), default=0))
 
 
 def bytes_of(batch: Any) -> int:
