@@ -9,23 +9,32 @@ import inspect
 import io
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-import stepsize as ss
 from benchmarks.regret import plain
 from benchmarks.regret.finders import Answer, Finder
 from benchmarks.regret.oracle import OUT, Oracle, oracle_key
 from benchmarks.regret.tasks import Case
 from stepsize._result import write_atomically
 
-OWN_CODE = ("decide", "estimate", "measure", "training")
-"""Folders of stepsize on which its own finders' answers depend."""
+OWN_MODULES = """
+import sys
+import stepsize.decide.find_lr
+import stepsize.measure.zoom
+folders = ("decide", "estimate", "measure", "training")
+names = sorted(name for name in sys.modules if name.startswith(tuple(f"stepsize.{f}." for f in folders)))
+print(*(sys.modules[name].__file__ for name in names), sep="\\n")
+"""
+"""Prints the files on which the answers of stepsize's own finders depend."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +116,17 @@ def answer_key(finder: Finder, case: Case) -> str:
         for package in finder.packages:
             state.update(f"{package} {importlib.metadata.version(package)}".encode())
     else:
-        root = Path(ss.__file__).parent
-        for path in sorted(path for folder in OWN_CODE for path in (root / folder).rglob("*.py")):
+        for path in _own_files():
             state.update(path.read_bytes())
     return state.hexdigest()[:12]
+
+
+@cache
+def _own_files() -> list[Path]:
+    """Of a process that imports nothing else, so that what this one has imported does not matter."""
+    command = [sys.executable, "-c", OWN_MODULES]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [Path(line) for line in text.split()]
 
 
 def missing_packages(finders: Sequence[Finder]) -> list[str]:
