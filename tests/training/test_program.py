@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 from torch.func import grad_and_value, vmap
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
 from stepsize.training.kernels import simplify
 from stepsize.training.optimizers import NATIVE, Native
 from stepsize.training.program import Product, Program
+from stepsize.training.record import record
 from stepsize.training.rewrites import aten, turn_short_softmax
 
 double = partial(torch.randn, dtype=torch.float64)
@@ -32,19 +32,19 @@ def update(w: torch.Tensor, v: torch.Tensor, x: torch.Tensor) -> tuple[torch.Ten
     return value, of_w, of_v
 
 
-def record(function: Callable[..., Any], *args: torch.Tensor) -> Any:
-    return simplify(make_fx(function)(*args))
+def simplified(function: Callable[..., Any], *args: torch.Tensor) -> Any:
+    return simplify(record(function, args))
 
 
 def test_a_program_gives_what_the_record_gives() -> None:
-    expected = record(update, w, v, x)(w, v, x)
-    for got, wanted in zip(Program(record(update, w, v, x))([w, v, x]), expected, strict=True):
+    expected = simplified(update, w, v, x)(w, v, x)
+    for got, wanted in zip(Program(simplified(update, w, v, x))([w, v, x]), expected, strict=True):
         assert isinstance(got, torch.Tensor)
         torch.testing.assert_close(got, wanted, rtol=0, atol=0)
 
 
 def test_views_follow_the_weights_in_place_and_when_they_are_others() -> None:
-    program = Program(record(update, w, v, x), lasting=2)
+    program = Program(simplified(update, w, v, x), lasting=2)
     own, other = w.clone(), v.clone()
     for _ in range(3):
         for got, wanted in zip(program([own, other, x]), update(own, other, x), strict=True):
@@ -54,7 +54,7 @@ def test_views_follow_the_weights_in_place_and_when_they_are_others() -> None:
 
 
 def test_a_gradient_is_left_as_a_product() -> None:
-    value, *grads = Program(record(update, w, v, x), lasting=2, products=True)([w, v, x])
+    value, *grads = Program(simplified(update, w, v, x), lasting=2, products=True)([w, v, x])
     assert isinstance(value, torch.Tensor)
     for got, wanted in zip(grads, update(w, v, x)[1:], strict=True):
         assert isinstance(got, Product)
@@ -68,7 +68,7 @@ def test_a_product_of_weights_is_made_before_they_change() -> None:
         several = x.expand(4, 20, 5)
         return torch.bmm(several.mT, several), torch.bmm(several, w.mT)
 
-    shared, of_weights = Program(record(factors, w, x), lasting=1, products=True)([w, x])
+    shared, of_weights = Program(simplified(factors, w, x), lasting=1, products=True)([w, x])
     assert isinstance(shared, Product)
     assert isinstance(of_weights, torch.Tensor)
 
@@ -79,7 +79,7 @@ def test_a_write_that_no_result_names_is_still_made() -> None:
         fresh.view(-1)[1:3].add_(1.0)
         return (fresh * 2,)
 
-    (got,) = Program(record(writes, w), lasting=1, products=True)([w])
+    (got,) = Program(simplified(writes, w), lasting=1, products=True)([w])
     assert isinstance(got, torch.Tensor)
     torch.testing.assert_close(got, writes(w)[0], rtol=0, atol=0)
 
@@ -93,7 +93,7 @@ def test_a_short_softmax_is_turned_and_gives_the_same(softmax: Any, shape: tuple
         result, pull, *_ = torch.func.vjp(lambda z: softmax(z, -1), z)
         return result, *pull(weights)
 
-    turned = turn_short_softmax(record(both_ways, z))
+    turned = turn_short_softmax(record(both_ways, [z]))
     dims = [
         n.args[1]
         for n in turned.graph.nodes
@@ -106,7 +106,7 @@ def test_a_short_softmax_is_turned_and_gives_the_same(softmax: Any, shape: tuple
 
 @pytest.mark.parametrize("shape", [(20, 16), (4, 3), (3,)])
 def test_other_softmaxes_are_left_alone(shape: tuple[int, ...]) -> None:
-    plain = record(lambda z: (F.log_softmax(z, -1),), double(*shape))
+    plain = record(lambda z: (F.log_softmax(z, -1),), [double(*shape)])
     before = str(plain.graph)
     assert str(turn_short_softmax(plain).graph) == before
 

@@ -14,9 +14,9 @@ from stepsize.task import Task
 from stepsize.training import EngineName
 from stepsize.training.evaluation import STREAM_BATCHES
 
-RECORDING = 230.0
-"""Updates of a plain loop that setting up a stack costs: 70 to 300 for eleven small nets on one core,
-and some 40 more for its evaluations."""
+RECORDING = 140.0
+"""Updates of a plain loop that setting up a stack costs: 30 to 130 for the seventeen nets of benchmarks/regret
+on one core, and some 60 more for its evaluations."""
 
 CALLS = {"cpu": 4e6, "cuda": 1e9}
 """Floating-point operations that take as long as the calls to torch for one parameter tensor do: measured for

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from stepsize.decide.advice import AdviceStatus, Price
 from stepsize.decide.reasons import reasons, warnings
@@ -103,7 +103,7 @@ def learns(rehearsal: Rehearsal) -> bool:
         return bool(gains.mean() > 0)
     error = gains.std(ddof=1) / np.sqrt(len(gains))
     decades = 1 + math.log10(rehearsal.lrs[-1] / rehearsal.lrs[0])
-    needed = stats.t.isf(LEVEL / decades, df=len(gains) - 1) * error
+    needed = -special.stdtrit(len(gains) - 1, LEVEL / decades) * error
     return bool(gains.mean() > needed)
 
 

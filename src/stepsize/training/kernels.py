@@ -83,11 +83,8 @@ def _equal_input(node: Node) -> Node | None:
 
 def _like(node: Node) -> tuple[Any, ...] | None:
     """Shape, strides and type of a node's tensor; None where they are not known."""
-    value = node.meta.get("tensor_meta") or node.meta.get("val")
-    if value is None or not hasattr(value, "shape"):
-        return (node,)
-    stride = value.stride() if callable(value.stride) else value.stride
-    return tuple(value.shape), tuple(stride), value.dtype
+    meta = node.meta.get("tensor_meta")
+    return (node,) if meta is None else (meta.shape, meta.stride, meta.dtype)
 
 
 def _hoist_constants(record: GraphModule, touched: set[Node]) -> None:
@@ -120,17 +117,12 @@ def _constant(node: Node, made: dict[Node, torch.Tensor]) -> torch.Tensor | None
         retyped = set(node.kwargs) - {"pin_memory", "memory_format"}
         if meta is None or retyped or math.prod(meta.shape) > SMALL:
             return None
-        return torch.as_tensor(kernel(torch.empty(meta.shape, dtype=meta.dtype, device=_device(node))))
+        return torch.as_tensor(kernel(torch.empty(meta.shape, dtype=meta.dtype, device=meta.device)))
     if any(inner not in made for inner in node.all_input_nodes):
         return None
     args, kwargs = torch.fx.map_arg((node.args, dict(node.kwargs)), lambda inner: made[inner])
     value = kernel(*args, **kwargs)
     return value if isinstance(value, torch.Tensor) and value.numel() <= SMALL else None
-
-
-def _device(node: Node) -> torch.device:
-    value = node.meta.get("val")
-    return value.device if isinstance(value, torch.Tensor) else torch.device("cpu")
 
 
 def _merge_equal(graph: Graph, touched: set[Node]) -> None:

@@ -56,7 +56,7 @@ def _transposed_copy(graph: Graph, source: Any) -> Node:
 def _replace(graph: Graph, node: Node, run: Node) -> Node:
     with graph.inserting_after(run):
         back = graph.call_function(aten.transpose.int, (run, -1, -2))
-    back.meta = {"shape": shape_of(node)}
+    back.meta = dict(node.meta)
     node.replace_all_uses_with(back)
     graph.erase_node(node)
     return back
@@ -69,7 +69,5 @@ def _is_short(node: Node, dim: Any) -> bool:
 
 def shape_of(node: Node) -> tuple[int, ...]:
     """Shape of a node's tensor; empty where it is not known."""
-    if "shape" in node.meta:
-        return tuple(node.meta["shape"])
-    value = node.meta.get("tensor_meta") or node.meta.get("val")
-    return tuple(getattr(value, "shape", ()))
+    meta = node.meta.get("tensor_meta")
+    return () if meta is None else tuple(meta.shape)

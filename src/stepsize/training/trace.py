@@ -1,6 +1,6 @@
 """A function of tensors, traced once per set of shapes and then run as a plain list of kernels.
 
-`vmap` and `grad` decide anew at every call how each operation is batched. `make_fx` records the kernels that
+`vmap` and `grad` decide anew at every call how each operation is batched. `record` notes the kernels that
 come out of it, and running that record costs only the kernels. A record is trusted after it has given the
 function's own result on several batches, random numbers included; it is compared again later, since a model
 may change its behaviour while it trains.
@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from stepsize._capabilities import first_line
@@ -20,9 +19,10 @@ from stepsize._rng import capture_rng, restore_rng, same_rng
 from stepsize.training.dropout import RowMajorDropout
 from stepsize.training.kernels import simplify
 from stepsize.training.program import Product, Program
+from stepsize.training.record import record
 from stepsize.training.rewrites import turn_short_softmax
 
-TRACE_AT = 30
+TRACE_AT = 6
 """Call (of one set of shapes) at which recording pays: it takes about as long as the calls before it."""
 
 COMPARE_AFTER = frozenset((1, 2, 100, 1000))
@@ -147,13 +147,13 @@ class _Record:
             outputs.append(spec)
             return tuple(results)
 
-        record = simplify(make_fx(flat)(*leaves))
+        kernels = simplify(record(flat, leaves))
         if all(leaf.device.type == "cpu" for leaf in leaves):
-            turn_short_softmax(record)
+            turn_short_softmax(kernels)
         self._outputs = outputs[-1]
         parts = self._outputs.children()
         self._flat = self._outputs.type is tuple and all(part.is_leaf() for part in parts)
-        self._kernels = Program(record, lasting=lasting, products=products and self._flat)
+        self._kernels = Program(kernels, lasting=lasting, products=products and self._flat)
 
     def __call__(self, leaves: list[torch.Tensor]) -> Any:
         results = self._kernels(leaves)
