@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from stepsize.decide.find_lr import find_lr
     from stepsize.decide.tune import tune
     from stepsize.measure.curve import Curve
+    from stepsize.measure.noise_result import NoiseScale
+    from stepsize.measure.noise_scale import noise_scale
     from stepsize.measure.range_test import Stage, range_test
     from stepsize.measure.zoom import Zoom
     from stepsize.runs import Runs, sweep
@@ -25,6 +27,7 @@ _HOME = {
     "Curve": "stepsize.measure.curve",
     "History": "stepsize.training",
     "Member": "stepsize.training",
+    "NoiseScale": "stepsize.measure.noise_result",
     "Run": "stepsize.schedules",
     "Runs": "stepsize.runs",
     "Schedule": "stepsize.schedules",
@@ -34,6 +37,7 @@ _HOME = {
     "accuracy": "stepsize.task",
     "datasets": "stepsize",
     "find_lr": "stepsize.decide.find_lr",
+    "noise_scale": "stepsize.measure.noise_scale",
     "preserved": "stepsize.training",
     "range_test": "stepsize.measure.range_test",
     "schedules": "stepsize",
@@ -49,6 +53,7 @@ __all__ = [
     "Curve",
     "History",
     "Member",
+    "NoiseScale",
     "Run",
     "Runs",
     "Schedule",
@@ -59,6 +64,7 @@ __all__ = [
     "accuracy",
     "datasets",
     "find_lr",
+    "noise_scale",
     "preserved",
     "range_test",
     "schedules",

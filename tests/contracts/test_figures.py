@@ -14,7 +14,7 @@ from stepsize.report import FIGURES, Picture, Table, draw
 from stepsize.report.figures import render
 from stepsize.report.svg import inline_svg
 from stepsize.report.theme import THEMES, ThemeName
-from tests.report.samples import advice, curve, no_answer, zoom
+from tests.report.samples import advice, curve, no_answer, noise, zoom
 from tests.runs.samples import sweep
 
 RESULTS: dict[str, Result] = {
@@ -26,6 +26,9 @@ RESULTS: dict[str, Result] = {
     "one seed": curve(seeds=1, diverges=False),
     "zoom": zoom(),
     "sweep": sweep(),
+    "noise scale": noise(),
+    "noise scale with an open end": noise(opened=True),
+    "noise scale without a point": noise(points=0),
     "sweep of one batch size": sweep(batch_sizes=(128,), seeds=1),
     "sweep that diverged": sweep(best=1e-4),
     "zoom without an answer": zoom(status="not_bracketed", lr=None, bracket=None, trials=None),

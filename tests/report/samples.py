@@ -13,6 +13,7 @@ from stepsize.decide.advice import Advice, Price
 from stepsize.decide.rehearsal import Rehearsal
 from stepsize.estimate import mean_over_seeds, smooth, suggest
 from stepsize.measure.curve import Curve
+from stepsize.measure.noise_result import LayerNoise, NoisePoint, NoiseScale
 from stepsize.measure.zoom import Trials, Zoom
 from stepsize.training.history import Cost
 
@@ -148,3 +149,43 @@ def zoom(**changes: Any) -> Zoom:
         provenance=PROVENANCE,
     )
     return msgspec.structs.replace(sound, **changes)
+
+
+def noise(*, opened: bool = False, points: int = 4) -> NoiseScale:
+    """A scale that falls and rises again; with `opened` the first point has no upper end."""
+
+    def point(i: int) -> NoisePoint:
+        scale = (80.0, 20.0, 60.0, 250.0)[i]
+        return NoisePoint(
+            update=4**i,
+            loss=2.3 / (1 + i),
+            status="lower_bound" if opened and i == 0 else "ok",
+            scale=scale,
+            low=0.8 * scale,
+            high=None if opened and i == 0 else 1.3 * scale,
+            trace=scale,
+            signal=1.0,
+            examples=512,
+            examples_needed=900.0,
+            micro_batch=1,
+            layers=(
+                LayerNoise("0", scale, 0.8 * scale, 1.3 * scale, 3.0, 0.1),
+                LayerNoise("2", None, 2.0, None, 3.0, -0.1),
+            ),
+        )
+
+    return NoiseScale(
+        status="ok" if points else "diverged",
+        why="After 64 updates it is 250 samples (200 to 325).",
+        points=tuple(point(i) for i in range(points)),
+        kind="simple",
+        method="per sample",
+        method_reason="vmap over 4 samples works",
+        unit="samples",
+        per_sample=1.0,
+        lr=0.1,
+        batch_size=128,
+        task="digits",
+        cost=cost(100, 0.3),
+        provenance=PROVENANCE,
+    )

@@ -110,7 +110,7 @@ def _advise(
 ) -> None:
     json, report, plot = outputs
     check_outputs(json, report, plot)
-    task = _changed(load_task(name), *changes)
+    task = changed(load_task(name), *changes)
     given = {key: value for key, value in options.items() if value is not None}
     advice = decide(task, **given, progress=False if quiet else None)
     _show(advice, task, quiet, to_stderr=json is not None and str(json) == "-")
@@ -144,7 +144,7 @@ def check_outputs(json: Path | None, report: Path | None, plot: Path | None) -> 
         raise ValueError(f"--plot must end in .png, .svg or .pdf, but is {plot}")
 
 
-def _changed(task: Task, batch_size: str | None, epochs: float | None, steps: int | None) -> Task:
+def changed(task: Task, batch_size: str | None, epochs: float | None, steps: int | None) -> Task:
     changes: dict[str, Any] = {}
     if batch_size is not None:
         if batch_size != "full" and not batch_size.isdecimal():

@@ -15,8 +15,8 @@ from stepsize.training import EngineName
 from stepsize.training.evaluation import STREAM_BATCHES
 
 RECORDING = 140.0
-"""Updates of a plain loop that setting up a stack costs: 30 to 130 for the seventeen nets of benchmarks/regret
-on one core, and some 60 more for its evaluations."""
+"""Updates of a plain loop that setting up a stack costs: 30 to 130 for the seventeen nets of
+benchmarks/regret on one core, and some 60 more for its evaluations."""
 
 CALLS = {"cpu": 4e6, "cuda": 1e9}
 """Floating-point operations that take as long as the calls to torch for one parameter tensor do: measured for

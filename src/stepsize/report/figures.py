@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stepsize._result import Result
 from stepsize.report.picture import Picture
 from stepsize.report.pictures.curves import CURVES
+from stepsize.report.pictures.noise import NOISE
 from stepsize.report.pictures.price import PRICE
 from stepsize.report.pictures.range_test import RANGE_TEST, STAGED
 from stepsize.report.pictures.rounds import DECISION, ROUNDS
@@ -31,6 +32,7 @@ FIGURES: dict[str, Picture[Any]] = {
     "coarse": COARSE,
     "sweep_ends": SWEEP_ENDS,
     "sweep_curves": SWEEP_CURVES,
+    "noise": NOISE,
     "schedule": SCHEDULE,
 }
 """Every picture by name, in the order in which a page shows them. To add one: write a file in `pictures/`

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stepsize._result import Result, write_atomically
 from stepsize.decide.advice import Advice
 from stepsize.measure.curve import Curve
+from stepsize.measure.noise_result import NoiseScale
 from stepsize.measure.zoom import Zoom
 from stepsize.report.figures import FIGURES, render
 from stepsize.report.pages.advice import advice_content
 from stepsize.report.pages.content import Content
 from stepsize.report.pages.curve import curve_content
+from stepsize.report.pages.noise import noise_content
 from stepsize.report.pages.sweep import sweep_content
 from stepsize.report.pages.zoom import zoom_content
 from stepsize.report.picture import Table
@@ -33,6 +35,7 @@ PAGES: dict[type[Result], Callable[[Any], Content]] = {
     Curve: curve_content,
     Zoom: zoom_content,
     Runs: sweep_content,
+    NoiseScale: noise_content,
 }
 """Which results have a page. To add one: write its `Content` in `pages/` and its line here."""
 

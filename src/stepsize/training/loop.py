@@ -127,6 +127,11 @@ class Loop:
                         results[name][row, fold] = float(function(model, batch))
         return results
 
+    def member(self, row: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """The model and the optimizer of a living member, as they are now."""
+        runner = self._runners[row]
+        return runner.model, runner.optimizer
+
     def drop(self, rows: Sequence[int]) -> None:
         """Stop training these members and free their weights."""
         for row in rows:

@@ -1,0 +1,241 @@
+"""noise_scale: how noisy a batch's gradient is, in total and by layer, at several points of a run."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from stepsize._progress import Reporter, reporting
+from stepsize._result import finite_or_none, provenance
+from stepsize.estimate.noise_scale import NoiseEstimate, noise_estimate
+from stepsize.measure.gradients import (
+    Group,
+    Layered,
+    PerBatch,
+    PerSample,
+    Samples,
+    Source,
+    expected_squares,
+    layered,
+)
+from stepsize.measure.inner_products import GaussNewton, InnerProduct, Plain, Preconditioned, adams_divisor
+from stepsize.measure.noise_plan import CHECKPOINTS, FIRST_BATCHES, Kind, NoisePlan, planned
+from stepsize.measure.noise_result import LayerNoise, NoisePoint, NoiseScale, explained
+from stepsize.measure.operators import Surface
+from stepsize.schedules import Schedule
+from stepsize.task import Task
+from stepsize.training import Cost
+from stepsize.training.waypoints import Waypoint, waypoints
+
+FIRST_SAMPLES = 64
+"""Single samples to begin with; doubled until the precision is reached."""
+
+SUBSET = 256
+"""Samples on which the Gauss-Newton matrix is taken."""
+
+
+def noise_scale(
+    task: Task,
+    lr: float,
+    *,
+    schedule: Schedule | str = "fixed",
+    kind: Kind = "auto",
+    steps: int | None = None,
+    checkpoints: int | Sequence[int] = CHECKPOINTS,
+    precision: float = 0.1,
+    examples: int | None = None,
+    micro_batch: int | None = None,
+    seconds: float | None = None,
+    unit: str = "samples",
+    per_sample: float = 1.0,
+    seed: int | None = None,
+    progress: bool | Reporter | None = None,
+) -> NoiseScale:
+    """Measure the gradient noise scale at several points of a run at a rate that suits it.
+
+    Simple: tr Σ / |G|². Preconditioned, for Adam and its like: the same of gradients divided by √v̂ + ε,
+    with v̂ the run's own second moments, as the next update takes them. Gauss-Newton: tr(AΣ) / (GᵀAG), A
+    being the Gauss-Newton matrix on a fixed subset, the scale that McCandlish et al. (2018, eq. 2.7)
+    derive, with A in the place of a Hessian that may be indefinite. Single samples' gradients by `vmap`
+    where the model lets them, else micro-batches; under torchrun each rank measures on its share of the
+    data. Dropout is on, as in training: its noise is part of the gradient's. At every point samples are
+    doubled until the standard deviation is `precision` of the scale, or `examples` or the data are used up.
+
+    Args:
+        task: what to train.
+        lr: the run's rate, the schedule's peak.
+        schedule: of the real run; the measurement follows its first `steps` updates.
+        kind: which inner product; "auto" takes "preconditioned" where the optimizer keeps second moments.
+        steps: updates of the run; by default a quarter of the task's.
+        checkpoints: how many points, spread evenly in log updates, or the numbers of updates done.
+        precision: relative standard deviation to reach at each point.
+        examples: samples per point at most; by default all there are, 16,384 for a stream.
+        micro_batch: samples n in a micro-batch; by default 1, or the task's batch size with BatchNorm, or a
+            quarter of it for other models that vmap refuses.
+        seconds: stop doubling and skip points when so much time is used up.
+        unit: what a sample counts in, such as "tokens", and
+        per_sample: how many of these a sample holds: scales are multiplied by it.
+        seed: of the run; by default the task's.
+        progress: True for a bar on stderr, False for silence, or a `Reporter`.
+
+    Returns:
+        A `NoiseScale`. Ctrl-C gives the points measured until then, with status "interrupted".
+
+    Raises:
+        ValueError: numbers out of range, "preconditioned" for an optimizer without second moments, or
+            "gauss_newton" for a loss that `ss.supervised` did not make.
+    """
+    plan = planned(
+        task,
+        lr,
+        schedule,
+        kind,
+        steps=steps,
+        checkpoints=checkpoints,
+        precision=precision,
+        examples=examples,
+        micro_batch=micro_batch,
+        seconds=seconds,
+        per_sample=per_sample,
+        seed=seed,
+    )
+    with reporting(progress) as reporter:
+        measurement = _Measurement(plan, reporter)
+        measurement.run()
+    return measurement.result(unit)
+
+
+class _Measurement:
+    """Runs the plan; the points measured so far survive an interruption."""
+
+    def __init__(self, plan: NoisePlan, reporter: Reporter) -> None:
+        self._plan, self._reporter, self._group = plan, reporter, Group()
+        self._points: list[NoisePoint] = []
+        self._samples, self._started = 0, time.perf_counter()
+        self._interrupted = self._late = False
+
+    def run(self) -> None:
+        plan = self._plan
+        self._reporter.expect(plan.at[-1] + len(plan.at) * 4 * plan.most * plan.size // plan.task.batch_size)
+        done = 0
+        try:
+            for stop in waypoints(plan.task, plan.rates, plan.at, seed=plan.seed, controls=plan.controls):
+                self._reporter.phase(f"noise scale at update {stop.update:,}")
+                self._reporter.advance(stop.update - done)
+                done = stop.update
+                self._points.append(self._point(stop))
+                if time.perf_counter() > plan.deadline:
+                    self._late = stop.update != plan.at[-1]
+                    return
+        except KeyboardInterrupt:
+            self._interrupted = True
+
+    def _point(self, stop: Waypoint) -> NoisePoint:
+        plan = self._plan
+        samples = Samples(
+            plan.task, plan.size, seed=plan.seed, share=self._group.rank, shares=self._group.size
+        )
+        per_sample = plan.method == "per sample" or (plan.method == "ranks" and plan.size == 1)
+        source = (PerSample if per_sample else PerBatch)(plan.task, stop.model, samples)
+        most = plan.most if samples.available is None else min(plan.most, samples.available)
+        count = min(most, max(FIRST_SAMPLES // plan.size, FIRST_BATCHES))
+        while True:
+            found = layered(source, count, self._inner_product(stop, source, count), self._group)
+            passes = 3 if plan.kind == "preconditioned" else 2
+            self._samples += passes * count * plan.size * self._group.size
+            self._reporter.advance(passes * count * plan.size // plan.task.batch_size)
+            total = self._estimate(*found.total, samples)
+            enough = total.examples_needed <= total.examples
+            if enough or count >= most or time.perf_counter() > plan.deadline:
+                return self._told(stop, total, found, samples)
+            count = min(2 * count, most)
+
+    def _inner_product(self, stop: Waypoint, source: Source, count: int) -> InnerProduct:
+        plan = self._plan
+        if plan.kind == "preconditioned":
+            squares = expected_squares(source, count, plan.task.batch_size, self._group)
+            return Preconditioned(adams_divisor(stop.model, stop.optimizer, squares))
+        if plan.kind == "gauss_newton":
+            subset = Samples(plan.task, min(SUBSET, plan.task.samples or SUBSET), seed=plan.seed)
+            _, batch = next(subset.chunks(0, 1, 1))
+            return GaussNewton(Surface(plan.task, copy.deepcopy(stop.model), batch))
+        return Plain()
+
+    def _estimate(self, squares: np.ndarray, products: np.ndarray, samples: Samples) -> NoiseEstimate:
+        return noise_estimate(
+            squares,
+            products,
+            size=self._plan.size,
+            population=samples.population,
+            precision=self._plan.precision,
+        )
+
+    def _told(self, stop: Waypoint, total: NoiseEstimate, found: Layered, samples: Samples) -> NoisePoint:
+        layers = []
+        if len(found.layers) > 1:
+            for column, name in enumerate(found.layers):
+                one = self._estimate(found.squares[:, column], found.products[:, column], samples)
+                layers.append(
+                    LayerNoise(
+                        name,
+                        self._in_unit(one.scale),
+                        self._in_unit(one.low) or 0.0,
+                        self._in_unit(one.high),
+                        one.trace,
+                        one.signal,
+                    )
+                )
+        return NoisePoint(
+            update=stop.update,
+            loss=finite_or_none(stop.val_loss),
+            status=total.status,
+            scale=self._in_unit(total.scale),
+            low=self._in_unit(total.low) or 0.0,
+            high=self._in_unit(total.high),
+            trace=finite_or_none(total.trace),
+            signal=finite_or_none(total.signal),
+            examples=total.examples,
+            examples_needed=finite_or_none(total.examples_needed),
+            micro_batch=self._plan.size,
+            layers=tuple(layers),
+        )
+
+    def _in_unit(self, samples: float) -> float | None:
+        return finite_or_none(samples * self._plan.per_sample)
+
+    def result(self, unit: str) -> NoiseScale:
+        plan, points = self._plan, self._points
+        status = self._status()
+        updates = points[-1].update if points else 0
+        return NoiseScale(
+            status=status,
+            why=explained(status, points, unit, plan.lr),
+            points=tuple(points),
+            kind=plan.kind,
+            method=plan.method,
+            method_reason=plan.reason,
+            unit=unit,
+            per_sample=plan.per_sample,
+            lr=plan.lr,
+            batch_size=plan.task.batch_size,
+            task=plan.task.name,
+            cost=Cost(
+                updates=updates,
+                samples=self._samples + updates * plan.task.batch_size,
+                seconds=time.perf_counter() - self._started,
+                runs=(updates + self._samples / plan.task.batch_size) / plan.task.steps,
+            ),
+            provenance=provenance(device=str(plan.task.device), seeds=(plan.seed,)),
+        )
+
+    def _status(self) -> str:
+        if self._interrupted:
+            return "interrupted"
+        if self._late:
+            return "out_of_time"
+        if not self._points or self._points[-1].update < self._plan.at[-1]:
+            return "diverged"
+        return self._points[-1].status
