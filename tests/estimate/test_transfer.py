@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepsize.estimate import Regret, Shift
-from stepsize.estimate.transfer import CLIFF, GENTLE, SLOPE, SLOPE_SPREAD, STEEP_SPREAD
+from stepsize.estimate.transfer import CLIFF, GENTLE, SLOPE, SLOPE_SPREAD, UNDER_A_CLIFF
 
 GRID = 0.01 * 1.25 ** np.arange(30)
 START = 2.0
@@ -32,12 +32,12 @@ def test_a_full_run_shifts_nothing_and_a_gentle_quarter_by_the_published_exponen
     assert quarter.spread == pytest.approx(math.hypot(SLOPE_SPREAD * math.log(4), 0.2))
 
 
-def test_under_a_cliff_the_rate_stays() -> None:
+def test_under_a_cliff_the_rate_falls_by_less() -> None:
     steep = Shift.to_full_length(0.25, room=CLIFF)
-    assert steep.mean == 0.0
-    assert steep.spread == pytest.approx(STEEP_SPREAD * math.log(4))
+    assert steep.mean == pytest.approx(UNDER_A_CLIFF * SLOPE * math.log(4))
+    assert steep.spread == pytest.approx(UNDER_A_CLIFF * SLOPE_SPREAD * math.log(4))
     between = Shift.to_full_length(0.25, room=(CLIFF + GENTLE) / 2)
-    assert between.mean == pytest.approx(SLOPE * math.log(4) / 2)
+    assert between.mean == pytest.approx((1 + UNDER_A_CLIFF) / 2 * SLOPE * math.log(4))
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5, math.nan])

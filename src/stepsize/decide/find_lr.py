@@ -31,7 +31,7 @@ def find_lr(
     """Find the learning rate by rehearsing the real run.
 
     A range test brackets the rates. Then several rates are trained from the same start over a shortened
-    horizon, with the schedule's shape compressed into it, on a part of the data that keeps the epochs, as
+    horizon, with the schedule's shape compressed into it, on a part of the data, as
     one stack: a short round weeds out, a longer one decides on the held-out loss. What the full run adds,
     and what is not known of it, enters the answer and its interval. A grid whose best rate stands at its
     edge is extended.

@@ -64,8 +64,6 @@ def _tied(last: Rehearsal) -> int:
 def _longer(last: Rehearsal, best: float, shift: Shift, lr: float) -> str:
     times, lower = 1 / last.share, 1 - math.exp(shift.mean)
     usual = f"A run {times:.2g} times as long mostly wants a rate about {lower:.0%} lower"
-    if lower < 0.05:
-        usual = "What limits the rate here is a cliff, where it stays in a longer run"
     away = math.log(lr / best) - shift.mean
     if away < -0.2:
         return f"{usual}, and too high costs more than too low, hence {lr:.3g}."
