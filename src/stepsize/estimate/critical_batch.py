@@ -104,10 +104,15 @@ class _Profile:
         self.highest = float(self._log_batch.max()) + REACH
 
     def intercept(self, b: float) -> float:
-        return float(np.mean(self._y - self._curve(b)))
+        return float(self._rest(np.array([b])).mean())
 
     def squares(self, b: float) -> float:
-        return _scatter(self._y - self._curve(b))
+        return _scatter(self._rest(np.array([b])))
+
+    def squares_at(self, values: np.ndarray) -> np.ndarray:
+        rest = self._rest(values)
+        squares: np.ndarray = np.square(rest - rest.mean(axis=1, keepdims=True)).sum(axis=1)
+        return squares
 
     def without_gain(self) -> float:
         """In the limit B_crit → 0: the same S for every B."""
@@ -119,7 +124,7 @@ class _Profile:
 
     def minimum(self) -> float:
         grid = np.linspace(self.lowest, self.highest, GRID)
-        at = int(np.argmin([self.squares(float(b)) for b in grid]))
+        at = int(np.argmin(self.squares_at(grid)))
         ends = float(grid[max(at - 1, 0)]), float(grid[min(at + 1, GRID - 1)])
         found = optimize.minimize_scalar(
             self.squares, bounds=ends, method="bounded", options={"xatol": 1e-10}
@@ -129,7 +134,7 @@ class _Profile:
     def crossing(self, best: float, end: float, cut: float) -> float:
         """Where the sum of squares first exceeds `cut` on the way from the best value to an end."""
         path = np.linspace(best, end, GRID)
-        beyond = np.flatnonzero([self.squares(float(b)) > cut for b in path])
+        beyond = np.flatnonzero(self.squares_at(path) > cut)
         if not beyond.size:
             return end
         at = max(1, int(beyond[0]))
@@ -138,15 +143,16 @@ class _Profile:
     def intercepts(self, best: float, cut: float) -> tuple[float, float]:
         """Smallest and largest S_min of all pairs within the cut: SS + n (log S_min − intercept)² <= cut."""
         grid = np.append(np.linspace(self.lowest, self.highest, 8 * GRID), best)
-        room = np.array([cut - self.squares(float(b)) for b in grid])
+        room = cut - self.squares_at(grid)
         inside = room >= 0
-        centre = np.array([self.intercept(float(b)) for b in grid[inside]])
+        centre = self._rest(grid[inside]).mean(axis=1)
         half = np.sqrt(room[inside] / len(self._y))
         return math.exp(float((centre - half).min())), math.exp(float((centre + half).max()))
 
-    def _curve(self, b: float) -> np.ndarray:
-        curve: np.ndarray = np.logaddexp(0.0, b - self._log_batch)
-        return curve
+    def _rest(self, values: np.ndarray) -> np.ndarray:
+        """What log(1 + B_crit / B) leaves of log S, (values, n)."""
+        rest: np.ndarray = self._y - np.logaddexp(0.0, values[:, None] - self._log_batch)
+        return rest
 
 
 def _scatter(residuals: np.ndarray) -> float:

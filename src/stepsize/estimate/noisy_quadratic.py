@@ -16,7 +16,7 @@ import numpy as np
 from stepsize.estimate.critical_batch import fit_critical_batch
 
 REFERENCE = ((1, 231, 0.124), (4, 62, 0.440), (16, 21, 1.07), (64, 12, 1.45), (512, 9, 1.68))
-"""Batch, updates to a tenth of the start's loss at the best constant rate, and that rate, for `textbook()`."""
+"""Batch, updates to a tenth of the start's loss at the best constant rate, and that rate: of `textbook()`."""
 
 REFERENCE_FIT = (8.70, 24.6)
 """S_min and B_crit fitted to `textbook()` over the twelve batch sizes `FITTED`."""
@@ -86,7 +86,7 @@ class NoisyQuadratic:
         return np.where(reached, high, np.inf)
 
     def best(self, share: float, batch: float) -> tuple[float, float, float]:
-        """(updates, low, high): the fewest updates over all constant rates, and the rates that need no more."""
+        """(updates, low, high): the fewest updates over all constant rates, and which rates need no more."""
         ceiling = 2.0 / float(self.curvatures.max())
         rates = np.geomspace(ceiling / 1000, ceiling, RATES, endpoint=False)
         counts = self.updates_to(share, rates, batch)
