@@ -193,7 +193,7 @@ def test_ctrl_c_before_the_first_rehearsal_returns_a_guess() -> None:
 
 def test_ctrl_c_after_weeding_returns_its_best() -> None:
     advice = ss.find_lr(
-        digits_task(steps=1000), budget="0.6 runs", seeds=2, progress=Interrupting("deciding")
+        digits_task(steps=4000), budget="0.2 runs", seeds=2, progress=Interrupting("deciding")
     )
     assert advice.status == "interrupted"
     assert len(advice.rehearsals) == 1

@@ -17,8 +17,8 @@ length: mean and standard deviation over tasks. Language models give −0.32 (Bj
 with 0.3 either way, a best rate that stays and one that falls as 1/√length or faster are likely as well."""
 
 UNDER_A_CLIFF = 0.5
-"""Of that, what holds where a cliff bounds the rate. Of a quadratic the bound does not depend on the length; the
-curvature of a net grows while it trains (Cohen et al. 2021, 2103.00065), and a longer run has more chances."""
+"""Of that, what holds where a cliff bounds the rate. Of a quadratic the bound does not depend on the length;
+but the curvature of a net grows while it trains (Cohen et al. 2021, 2103.00065)."""
 
 LOST = 0.2
 """Regret whose distance above the best rate tells a cliff from a gentle rise."""
