@@ -22,7 +22,8 @@ def squares_and_products(gradients: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def drawn(generator: np.random.Generator, mean: np.ndarray, count: int, size: int = 1) -> np.ndarray:
     """Gradients of `count` micro-batches of Gaussian samples with a power-law spectrum."""
     noise: np.ndarray = generator.normal(size=(count, DIMENSIONS)) * np.sqrt(SPECTRUM / size)
-    return mean + noise
+    noise += mean
+    return noise
 
 
 def true_mean(generator: np.random.Generator, scale: float) -> np.ndarray:
