@@ -10,12 +10,20 @@ from stepsize._version import __version__
 if TYPE_CHECKING:
     from stepsize import datasets, schedules
     from stepsize.decide.advice import Advice
+    from stepsize.decide.batch_advice import BatchAdvice
+    from stepsize.decide.critical_batch import critical_batch
+    from stepsize.decide.critical_batch_result import CriticalBatch
+    from stepsize.decide.find_batch_size import find_batch_size
     from stepsize.decide.find_lr import find_lr
     from stepsize.decide.tune import tune
     from stepsize.measure.curve import Curve
     from stepsize.measure.noise_result import NoiseScale
     from stepsize.measure.noise_scale import noise_scale
     from stepsize.measure.range_test import Stage, range_test
+    from stepsize.measure.sharpness import sharpness
+    from stepsize.measure.sharpness_result import Sharpness
+    from stepsize.measure.throughput import throughput
+    from stepsize.measure.throughput_result import Throughput
     from stepsize.measure.zoom import Zoom
     from stepsize.runs import Runs, sweep
     from stepsize.schedules import Run, Schedule
@@ -24,6 +32,12 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Advice": "stepsize.decide.advice",
+    "BatchAdvice": "stepsize.decide.batch_advice",
+    "CriticalBatch": "stepsize.decide.critical_batch_result",
+    "Throughput": "stepsize.measure.throughput_result",
+    "critical_batch": "stepsize.decide.critical_batch",
+    "find_batch_size": "stepsize.decide.find_batch_size",
+    "throughput": "stepsize.measure.throughput",
     "Curve": "stepsize.measure.curve",
     "History": "stepsize.training",
     "Member": "stepsize.training",
@@ -31,6 +45,7 @@ _HOME = {
     "Run": "stepsize.schedules",
     "Runs": "stepsize.runs",
     "Schedule": "stepsize.schedules",
+    "Sharpness": "stepsize.measure.sharpness_result",
     "Stage": "stepsize.measure.range_test",
     "Task": "stepsize.task",
     "Zoom": "stepsize.measure.zoom",
@@ -41,6 +56,7 @@ _HOME = {
     "preserved": "stepsize.training",
     "range_test": "stepsize.measure.range_test",
     "schedules": "stepsize",
+    "sharpness": "stepsize.measure.sharpness",
     "supervised": "stepsize.task",
     "sweep": "stepsize.runs",
     "train": "stepsize.training",
@@ -50,6 +66,8 @@ _HOME = {
 
 __all__ = [
     "Advice",
+    "BatchAdvice",
+    "CriticalBatch",
     "Curve",
     "History",
     "Member",
@@ -57,19 +75,25 @@ __all__ = [
     "Run",
     "Runs",
     "Schedule",
+    "Sharpness",
     "Stage",
     "Task",
+    "Throughput",
     "Zoom",
     "__version__",
     "accuracy",
+    "critical_batch",
     "datasets",
+    "find_batch_size",
     "find_lr",
     "noise_scale",
     "preserved",
     "range_test",
     "schedules",
+    "sharpness",
     "supervised",
     "sweep",
+    "throughput",
     "train",
     "tune",
 ]

@@ -23,7 +23,7 @@ def test_exact_data_give_exact_parameters() -> None:
 
 
 def test_intervals_cover_in_nine_of_ten_cases_and_more() -> None:
-    """400 data sets with 10% noise; 95% asked for; the bound is three standard deviations of the count below."""
+    """400 data sets with 10% noise; 95% asked for, the bound three standard deviations of the count below."""
     generator = np.random.default_rng(0)
     batch = updates = 0
     for _ in range(400):

@@ -9,6 +9,7 @@ import typer
 
 from stepsize._version import __version__
 from stepsize.cli.advise import find, tune
+from stepsize.cli.batch import batch
 from stepsize.cli.noise import noise
 from stepsize.cli.schedule import schedule
 from stepsize.cli.sweep import sweep
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command("tune")(tune)
 app.command("find")(find)
 app.command("noise")(noise)
+app.command("batch")(batch)
 app.command("schedule")(schedule)
 app.add_typer(sweep, name="sweep")
 

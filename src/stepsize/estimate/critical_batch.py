@@ -44,7 +44,7 @@ class CriticalFit:
     batch: float | None
     batch_low: float
     batch_high: float | None
-    error: float
+    error: float | None
 
     def updates(self, batch_size: float) -> float:
         """S at a batch size; NaN without an estimate."""
@@ -72,7 +72,7 @@ def fit_critical_batch(batch_sizes: np.ndarray, updates: np.ndarray, confidence:
     B, y, of_means = _checked(batch_sizes, updates)
     n = len(B)
     if n < FEWEST:
-        return CriticalFit("too_few_batch_sizes", None, 0.0, None, None, 0.0, None, math.nan)
+        return CriticalFit("too_few_batch_sizes", None, 0.0, None, None, 0.0, None, None)
     profile = _Profile(B, y)
     best = profile.minimum()
     at_zero, at_infinity = profile.without_gain(), profile.without_saturation()

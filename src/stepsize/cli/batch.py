@@ -1,0 +1,109 @@
+"""`stepsize batch`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stepsize.cli.advise import (
+    Debug,
+    Epochs,
+    JsonPath,
+    ReportPath,
+    Steps,
+    TaskName,
+    changed,
+    check_outputs,
+)
+from stepsize.cli.load import load_task
+
+NO_ANSWER = 1
+
+
+def batch(
+    task: TaskName,
+    batch_sizes: Annotated[
+        str | None,
+        typer.Option("--batch-sizes", help="To try, as '16,64,256'; else seven about the task's own."),
+    ] = None,
+    objective: Annotated[str, typer.Option("--objective", help="time, compute or budget.")] = "time",
+    limit: Annotated[
+        str | None,
+        typer.Option("--limit", help="Training time for the objective budget: '10 min' or '0.5 runs'."),
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option("--lr", help="Where the rates begin; else what find_lr finds.")
+    ] = None,
+    epochs: Epochs = None,
+    steps: Steps = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="Runs of each rate.")] = 3,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", help="What the answer may cost: '20 runs', '5 min'."),
+    ] = None,
+    memory: Annotated[
+        int | None, typer.Option("--memory", help="MiB that a batch may use; else as the device has.")
+    ] = None,
+    noise: Annotated[
+        bool, typer.Option("--noise/--no-noise", help="Predict from the noise scale as well.")
+    ] = True,
+    json: JsonPath = None,
+    report: ReportPath = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the times: PNG, SVG or PDF.")] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print the batch size alone, and no progress.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Find the batch size for TASK: for time, for compute and for a budget.
+
+    Exit code: 0 with an answer, 1 without, 2 for wrong use.
+    """
+    from stepsize.decide.find_batch_size import find_batch_size
+
+    check_outputs(json, report, plot)
+    found = find_batch_size(
+        changed(load_task(task), None, epochs, steps),
+        objective,  # type: ignore[arg-type] # an unknown one is refused by name
+        batch_sizes=None if batch_sizes is None else _sizes(batch_sizes),
+        limit=limit,
+        memory=None if memory is None else memory * 2**20,
+        lr=lr,
+        seeds=seeds,
+        budget=budget,
+        noise=noise,
+        progress=False if quiet else None,
+        announce=_silent if quiet else _announce,
+    )
+    to_stderr = json is not None and str(json) == "-"
+    if quiet and found.batch_size is not None and not to_stderr:
+        typer.echo(str(found.batch_size))
+    elif not quiet:
+        typer.echo(f"{found.critical}\n\n{found}", err=to_stderr)
+    if json is not None and to_stderr:
+        typer.echo(found.to_json())
+    elif json is not None:
+        found.save(json)
+    if report is not None:
+        found.report(report)
+    if plot is not None:
+        found.plot(plot)
+    if found.batch_size is None:
+        raise typer.Exit(NO_ANSWER)
+
+
+def _sizes(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise ValueError(f"--batch-sizes must be whole numbers and commas, as 16,64,256, but is {text!r}")
+    return [int(part) for part in parts]
+
+
+def _announce(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _silent(text: str) -> None:
+    pass

@@ -1,0 +1,124 @@
+"""Which batch sizes to try, how far, and what that will take: known before the measurement starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stepsize._check_task import integer
+from stepsize.decide.budget import Budget
+from stepsize.decide.speed import Speed
+from stepsize.measure.updates_to_target import CHECKS, at_batch_size
+from stepsize.task import Task
+from stepsize.training import Member, train
+
+SIZES = 7
+"""Batch sizes by default, each twice the one before, the task's own in the middle: a factor of 64."""
+
+GRID = math.sqrt(2)
+"""Factor between the rates tried at one batch size."""
+
+FIRST_REACH = 4
+"""Rates tried on either side of the first one."""
+
+SHARE = 0.25
+"""Share of the task's updates that runs at its own batch size are given, without a budget."""
+
+SHORTEST = 32
+"""Updates at the task's own batch size below which a run tells nothing."""
+
+UP, DOWN = 1.6, 1.3
+"""Room left beyond the updates expected: as many as at the size below; in proportion at the size above."""
+
+TIMED = 5
+"""Updates on which a batch size is timed before the measurement."""
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """Batch sizes rising, the base among them, seeds, updates at the base, and seconds expected in all."""
+
+    sizes: tuple[int, ...]
+    base: int
+    seeds: tuple[int, ...]
+    steps: int
+    seconds: float
+    limit: float | None
+
+    @property
+    def updates(self) -> int:
+        """Member-updates expected."""
+        return round(sum(_steps(size, self) * members(size, self) for size in self.sizes))
+
+
+def members(size: int, plan: BatchPlan) -> int:
+    """Runs at a batch size: rates times seeds."""
+    return len(plan.seeds) * (2 * FIRST_REACH + 1 if size == plan.base else 6)
+
+
+def _steps(size: int, plan: BatchPlan) -> float:
+    """Updates expected at a batch size; the hardest target is the loss half-way through the base's run."""
+    if size == plan.base:
+        return plan.steps
+    return plan.steps / 2 * (UP if size > plan.base else DOWN * plan.base / size)
+
+
+def planned(task: Task, batch_sizes: Sequence[int] | None, seeds: int, budget: str | None) -> BatchPlan:
+    """Check what was asked for, time every batch size, and fit the length of the runs to the budget."""
+    limit = None if budget is None else Budget.parse(budget)
+    integer("seeds", seeds, at_least=1)
+    sizes = _sizes(task, batch_sizes)
+    base = min(sizes, key=lambda size: abs(math.log(size / task.batch_size)))
+    chosen = tuple(task.seed + i for i in range(seeds))
+    per_update = {size: _seconds_per_update(task, size) for size in {*sizes, task.batch_size}}
+    seconds = None
+    if limit is not None:
+        runs = 0.0 if limit.runs is None else limit.runs
+        seconds = limit.seconds or runs * task.steps * per_update[task.batch_size]
+    # The task's horizon in samples stands, whatever the base batch size is.
+    horizon = max(1, round(task.steps * task.batch_size / base))
+    steps = min(horizon, max(SHORTEST, math.ceil(SHARE * horizon)))
+
+    def plan(length: int) -> BatchPlan:
+        empty = BatchPlan(sizes, base, chosen, length, 0.0, seconds)
+        expected = sum(_expected(task, size, empty) * per_update[size] for size in sizes)
+        return BatchPlan(sizes, base, chosen, length, expected, seconds)
+
+    if seconds is None:
+        return plan(steps)
+    lengths = np.unique(np.geomspace(min(SHORTEST, horizon), horizon, 60).astype(int))
+    fitting = [int(length) for length in lengths if plan(int(length)).seconds <= seconds]
+    return plan(max(fitting, default=int(lengths[0])))
+
+
+def _expected(task: Task, size: int, plan: BatchPlan) -> float:
+    """What a batch size costs, in plain updates of it."""
+    small = at_batch_size(task, size)
+    speed = Speed.of(small)
+    count = members(size, plan)
+    return speed.cost(count, math.ceil(_steps(size, plan))) + CHECKS * count * speed.evaluation
+
+
+def _seconds_per_update(task: Task, size: int) -> float:
+    small = at_batch_size(task, size)
+    return train(small, [Member(0.0, task.seed)], np.zeros(TIMED), engine="loop").cost.seconds / TIMED
+
+
+def _sizes(task: Task, batch_sizes: Sequence[int] | None) -> tuple[int, ...]:
+    if batch_sizes is not None:
+        sizes = tuple(sorted(integer("batch_sizes", size, at_least=1) for size in batch_sizes))
+        if not sizes or len(set(sizes)) < len(sizes):
+            raise ValueError(f"batch_sizes must be different numbers, but are {list(batch_sizes)}")
+        if task.samples is not None and sizes[-1] > task.samples:
+            raise ValueError(
+                f"batch_sizes must not exceed the {task.samples} training samples, but hold {sizes[-1]}"
+            )
+        return sizes
+    highest = task.batch_size * 2 ** (SIZES // 2)
+    if task.samples is not None:
+        while highest > task.samples:
+            highest //= 2
+    return tuple(sorted({size for i in range(SIZES) if (size := highest // 2**i) >= 1}))

@@ -1,0 +1,344 @@
+"""critical_batch: the batch size from which more gains little, measured and predicted."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import special
+
+from stepsize._check_task import positive_rate
+from stepsize._progress import Reporter, reporting
+from stepsize._result import provenance
+from stepsize.decide.batch_plan import DOWN, FIRST_REACH, GRID, UP, BatchPlan, planned
+from stepsize.decide.critical_batch_result import (
+    BatchRow,
+    CriticalBatch,
+    Prediction,
+    Target,
+    fit_text,
+)
+from stepsize.decide.find_lr import find_lr
+from stepsize.decide.noise_prediction import agreement, prediction_from_noise
+from stepsize.decide.speed import Speed
+from stepsize.estimate.critical_batch import fit_critical_batch
+from stepsize.measure.updates_to_target import Descent, at_batch_size, descend
+from stepsize.task import Task
+from stepsize.training import Cost
+
+TARGETS = (1 / 8, 1 / 4, 1 / 2)
+"""Targets by default: the losses of the base's best run after these shares of its updates."""
+
+EXTENSIONS = 4
+"""How often a grid goes on past its edge while the best rate stands there."""
+
+LONGER = 2
+"""How often runs that did not reach the target are given twice the updates."""
+
+NEAR = 1.1
+"""Rates that need at most so many times the fewest updates count as good as the best."""
+
+_log = logging.getLogger("stepsize")
+
+
+def critical_batch(
+    task: Task,
+    batch_sizes: Sequence[int] | None = None,
+    targets: Sequence[float] | None = None,
+    *,
+    lr: float | None = None,
+    seeds: int = 3,
+    budget: str | None = None,
+    noise: bool = True,
+    progress: bool | Reporter | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> CriticalBatch:
+    """Measure how many updates each batch size needs to reach a loss, the rate tuned at each.
+
+    At every batch size a grid of fixed rates, a factor √2 apart, is trained with every seed; it is extended
+    while the best rate stands at its edge, and given twice the updates where none reached the target. To the
+    fewest updates S over rates S = S_min (1 + B_crit / B) is fitted (McCandlish et al. 2018, eq. 2.11), with
+    profile-likelihood intervals. Beside it stands the prediction of the gradient noise scale. At B_crit a
+    run takes twice the updates and twice the samples of the least that each could be.
+
+    Args:
+        task: what to train; nothing of it is changed.
+        batch_sizes: to try; by default seven, a factor of two apart, about the task's own.
+        targets: held-out losses to reach; by default those of the best run at the task's batch size after
+            an eighth, a quarter and half of its updates.
+        lr: where the rates begin at the task's batch size; by default what `find_lr` finds.
+        seeds: how many runs of each rate, with seeds counting up from the task's.
+        budget: "5 min" or "20 runs": fits the length of the runs to it, and leaves out batch sizes for which
+            no time is left. By default runs have a quarter of the task's updates.
+        noise: measure the noise scale too.
+        progress: True for a bar on stderr, False for silence, or a `Reporter`.
+        announce: told in a sentence what will be done and about how long it takes, before it starts; by
+            default the logger "stepsize" is, at level INFO.
+
+    Returns:
+        A `CriticalBatch`. Ctrl-C gives what was measured until then, with status "interrupted".
+
+    Raises:
+        ValueError: batch sizes that repeat or exceed the data, targets that are not finite, a malformed
+            budget, or no rate was given and `find_lr` has none.
+    """
+    if not isinstance(task, Task):
+        raise TypeError(
+            f"task must be a stepsize.Task, but is a {type(task).__name__}: make one with ss.Task(…)"
+        )
+    if lr is not None:
+        positive_rate("lr", lr)
+    if targets is not None and (len(targets) == 0 or not np.isfinite(np.asarray(targets, dtype=float)).all()):
+        raise ValueError(f"targets must be finite losses, but are {list(targets)}")
+    started = time.perf_counter()
+    plan = planned(task, batch_sizes, seeds, budget)
+    (announce or _log.info)(_announcement(plan))
+    with reporting(progress) as reporter:
+        if lr is None:
+            advice = find_lr(at_batch_size(task, plan.base), progress=reporter)
+            if advice.lr is None:
+                raise ValueError(f"lr must be given, since none was found: {advice.why}")
+            lr = advice.lr
+        measured = Rounds(task, plan, lr, targets, reporter, started)
+        measured.run()
+        prediction = None
+        if noise and measured.targets and not measured.ended:
+            prediction = _prediction(measured, reporter)
+    return _result(measured, prediction)
+
+
+class Rounds:
+    """Measures batch sizes outward from the base; `descents` holds what is done, interrupted or not."""
+
+    def __init__(
+        self,
+        task: Task,
+        plan: BatchPlan,
+        lr: float,
+        targets: Sequence[float] | None,
+        reporter: Reporter,
+        started: float,
+    ) -> None:
+        self.task, self.plan, self.started = task, plan, started
+        self.targets: tuple[float, ...] = () if targets is None else tuple(sorted(targets, reverse=True))
+        self.descents: dict[int, Descent] = {}
+        self.ended = ""
+        self._lr, self._reporter = lr, reporter
+        self._deadline = math.inf if plan.limit is None else started + plan.limit
+
+    def run(self) -> None:
+        self._reporter.expect(self.plan.updates)
+        base, reach = self.plan.base, np.arange(-FIRST_REACH, FIRST_REACH + 1)
+        above = [size for size in self.plan.sizes if size > base]
+        below = [size for size in reversed(self.plan.sizes) if size < base]
+        try:
+            self._measure(base, self._lr * GRID**reach, self.plan.steps)
+            for sizes in (above, below):
+                last = base
+                for size in sizes:
+                    grid, steps = self._from_neighbour(last, size)
+                    self._measure(size, grid, steps)
+                    last = size
+        except KeyboardInterrupt:
+            self.ended = "interrupted"
+        except _LateError:
+            self.ended = "out_of_time"
+
+    def best(self, size: int, target: float) -> tuple[int, np.ndarray] | None:
+        """Place of the rate with the fewest updates (mean of logs over seeds), and updates (seeds, rates)."""
+        if size not in self.descents:
+            return None
+        reached = self.descents[size].updates_to(target)
+        mean = np.log(np.maximum(reached, 1.0)).mean(axis=0)
+        return (int(np.argmin(mean)), reached) if np.isfinite(mean).any() else None
+
+    def _from_neighbour(self, last: int, size: int) -> tuple[np.ndarray, int]:
+        """Rates between those that stay and those in proportion to the batch, with one more on each side."""
+        found = [best for target in self.targets if (best := self.best(last, target)) is not None]
+        descent, ratio = self.descents[last], size / last
+        lrs = [descent.lrs[place] for place, _ in found] or list(descent.lrs)
+        low, high = min(lrs) * min(1.0, ratio) / GRID, max(lrs) * max(1.0, ratio) * GRID
+        count = max(2, math.ceil(math.log(high / low) / math.log(GRID) - 1e-9) + 1)
+        needed = float(descent.at[-1])
+        if found:
+            place, reached = found[-1]
+            needed = float(np.exp(np.log(reached[:, place]).mean()))
+        return np.geomspace(low, high, count), math.ceil(needed * (UP if ratio > 1 else DOWN / ratio))
+
+    def _measure(self, size: int, lrs: np.ndarray, steps: int) -> None:
+        steps = max(steps, 4)
+        for _ in range(LONGER + 1):
+            self._descend(size, lrs, steps)
+            self._extend(size, steps)
+            if all(self.best(size, target) is not None for target in self.targets):
+                return
+            lrs, steps = self.descents[size].lrs, 2 * steps
+
+    def _extend(self, size: int, steps: int) -> None:
+        for number in range(EXTENSIONS):
+            descent = self.descents[size]
+            targets = self.targets or tuple(_own_targets(descent))
+            places = [best[0] for target in targets if (best := self.best(size, target)) is not None]
+            more: list[float] = []
+            broken = not np.isfinite(descent.curves[:, :, -1]).all(axis=0).any()
+            if broken or (places and min(places) == 0):
+                more += [descent.lrs[0] / GRID ** (i + 1) for i in range(2 + number)]
+            if places and max(places) == len(descent.lrs) - 1:
+                more += [descent.lrs[-1] * GRID ** (i + 1) for i in range(2)]
+            if not more:
+                break
+            self._descend(size, np.array(more), steps, merge=True)
+        if not self.targets:
+            self.targets = tuple(_own_targets(self.descents[size]))
+
+    def _descend(self, size: int, lrs: np.ndarray, steps: int, *, merge: bool = False) -> None:
+        self._reporter.phase(f"batch {size:,}, {steps:,} updates")
+        task = at_batch_size(self.task, size)
+        engine = Speed.of(task).engine(len(lrs) * len(self.plan.seeds), steps)
+        new = descend(task, lrs, seeds=self.plan.seeds, steps=steps, engine=engine, progress=self._advance)
+        self.descents[size] = self.descents[size].with_more(new) if merge else new
+
+    def _advance(self, updates: int) -> None:
+        self._reporter.advance(updates)
+        if time.perf_counter() > self._deadline:
+            raise _LateError
+
+
+class _LateError(Exception):
+    """The budget is used up."""
+
+
+def _own_targets(descent: Descent) -> list[float]:
+    """Losses that the best rate's mean curve has after `TARGETS` of its updates, highest first."""
+    with np.errstate(invalid="ignore"):
+        mean = descent.curves.mean(axis=0)
+    lowest = np.minimum.accumulate(np.where(np.isfinite(mean), mean, np.inf), axis=1)
+    best = int(np.argmin(lowest[:, -1]))
+    if not lowest[best, -1] < lowest[best, 0]:
+        return []
+    steps = descent.at[-1]
+    wanted = [float(np.interp(share * steps, descent.at, lowest[best])) for share in TARGETS]
+    return sorted({loss for loss in wanted if loss < lowest[best, 0]}, reverse=True)
+
+
+def _row(measured: Rounds, size: int, target: float) -> BatchRow:
+    if size not in measured.descents:
+        return BatchRow(batch_size=size, status="not_tried")
+    descent = measured.descents[size]
+    best = measured.best(size, target)
+    tried = int(descent.at[-1])
+    if best is None:
+        return BatchRow(batch_size=size, status="not_reached", tried=tried)
+    place, reached = best
+    logs = np.log(np.maximum(reached, 1.0))
+    mean, mine = logs.mean(axis=0), logs[:, place]
+    near = descent.lrs[mean <= mean[place] + math.log(NEAR)]
+    half = math.inf
+    if len(mine) > 1:
+        half = float(special.stdtrit(len(mine) - 1, 0.975)) * float(mine.std(ddof=1)) / math.sqrt(len(mine))
+    updates = math.exp(mean[place])
+    return BatchRow(
+        batch_size=size,
+        status="edge" if place in (0, len(descent.lrs) - 1) else "ok",
+        lr=float(descent.lrs[place]),
+        lr_low=float(near.min()),
+        lr_high=float(near.max()),
+        updates=updates,
+        updates_low=None if math.isinf(half) else updates * math.exp(-half),
+        updates_high=None if math.isinf(half) else updates * math.exp(half),
+        samples=updates * size,
+        by_seed=tuple(reached[:, place].tolist()),
+        tried=tried,
+    )
+
+
+def _target(measured: Rounds, loss: float) -> Target:
+    rows = tuple(_row(measured, size, loss) for size in measured.plan.sizes)
+    used = [row for row in rows if row.updates is not None]
+    fit = fit_critical_batch(
+        np.array([row.batch_size for row in used], dtype=float),
+        np.maximum(np.array([row.by_seed for row in used]).reshape(len(used), len(measured.plan.seeds)), 1.0),
+    )
+    return Target(loss=loss, rows=rows, fit=fit)
+
+
+def _prediction(measured: Rounds, reporter: Reporter) -> Prediction | None:
+    base, target = measured.plan.base, measured.targets[-1]
+    best = measured.best(base, target)
+    if best is None:
+        return None
+    place, reached = best
+    updates = math.ceil(float(np.exp(np.log(np.maximum(reached[:, place], 1.0)).mean())))
+    left = (
+        None if measured.plan.limit is None else measured.started + measured.plan.limit - time.perf_counter()
+    )
+    rate = float(measured.descents[base].lrs[place])
+    return prediction_from_noise(at_batch_size(measured.task, base), rate, updates, left, reporter)
+
+
+def _announcement(plan: BatchPlan) -> str:
+    sizes = ", ".join(f"{size:,}" for size in plan.sizes)
+    return (
+        f"Critical batch: batch sizes {sizes}, {len(plan.seeds)} seeds, about {plan.updates:,} updates "
+        f"in all, about {plan.seconds:,.0f} s on this machine, besides the rate to begin with."
+    )
+
+
+def _result(measured: Rounds, prediction: Prediction | None) -> CriticalBatch:
+    task = measured.task
+    targets = tuple(_target(measured, loss) for loss in measured.targets)
+    fit = targets[-1].fit if targets else None
+    agree = None if fit is None else agreement(fit, prediction)
+    costs = [descent.cost for descent in measured.descents.values()]
+    # Runs are counted in samples, since updates of different batch sizes are not alike.
+    samples = sum(cost.samples for cost in costs)
+    cost = Cost(
+        updates=sum(cost.updates for cost in costs),
+        samples=samples,
+        seconds=time.perf_counter() - measured.started,
+        runs=samples / (task.steps * task.batch_size),
+    )
+    status = measured.ended or ("diverges" if fit is None else fit.status)
+    return CriticalBatch(
+        status=status,
+        why=_why(status, targets, agree),
+        targets=targets,
+        base_batch_size=measured.plan.base,
+        prediction=prediction,
+        agree=agree,
+        loss_kind=task.loss_kind,
+        warnings=_warnings(measured, targets),
+        task=task.name,
+        cost=cost,
+        provenance=provenance(device=str(task.device), seeds=measured.plan.seeds),
+    )
+
+
+def _why(status: str, targets: Sequence[Target], agree: bool | None) -> str:
+    text = {
+        "interrupted": "Interrupted: batch sizes not tried are named. ",
+        "out_of_time": "The budget ended: batch sizes not tried are named; pass a larger one. ",
+        "diverges": "No rate lowered the held-out loss: pass lr= a rate that learns, or more updates.",
+    }.get(status, "")
+    if targets:
+        text += fit_text(targets[-1].fit)
+    if agree is not None:
+        text += " Measurement and prediction " + ("agree." if agree else "disagree beyond their intervals.")
+    return text
+
+
+def _warnings(measured: Rounds, targets: Sequence[Target]) -> tuple[str, ...]:
+    warnings = []
+    for target in targets:
+        missed = [f"{row.batch_size:,}" for row in target.rows if row.status == "not_reached"]
+        edges = [f"{row.batch_size:,}" for row in target.rows if row.status == "edge"]
+        if missed:
+            warnings.append(f"loss {target.loss:.4g} was not reached at batch {', '.join(missed)}")
+        if edges:
+            warnings.append(f"at batch {', '.join(edges)} the best rate is the last that was tried")
+    reasons = sorted({d.engine_reason for d in measured.descents.values() if d.engine_reason})
+    warnings += [f"trained one run after another, not as a stack: {reason}" for reason in reasons]
+    return tuple(dict.fromkeys(warnings))

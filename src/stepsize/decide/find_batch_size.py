@@ -1,0 +1,211 @@
+"""find_batch_size: the batch size for time, for compute, or for a budget, out of those that were tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import get_args
+
+from stepsize._progress import Reporter, reporting
+from stepsize._result import provenance
+from stepsize.decide.batch_advice import BatchAdvice, BatchStatus, BatchTime, Choice, Objective
+from stepsize.decide.budget import Budget
+from stepsize.decide.critical_batch import critical_batch
+from stepsize.decide.critical_batch_result import CriticalBatch, Target
+from stepsize.measure.throughput import throughput
+from stepsize.measure.throughput_result import Throughput
+from stepsize.task import Task
+
+
+def find_batch_size(
+    task: Task,
+    objective: Objective = "time",
+    *,
+    batch_sizes: Sequence[int] | None = None,
+    targets: Sequence[float] | None = None,
+    limit: str | None = None,
+    memory: int | None = None,
+    lr: float | None = None,
+    seeds: int = 3,
+    budget: str | None = None,
+    noise: bool = False,
+    progress: bool | Reporter | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> BatchAdvice:
+    """Find the batch size that reaches a loss soonest, with the fewest samples, or within a budget.
+
+    time(B) = updates(B) × seconds per update(B): the first measured as in `critical_batch`, the rate tuned at
+    each size, the second as in `throughput`. Its interval adds those of both factors in quadrature, in logs.
+
+    Args:
+        task: what to train; nothing of it is changed.
+        objective: the answer that `batch_size` names; all three are given.
+        batch_sizes, targets, lr, seeds, noise: as for `critical_batch`.
+        limit: training time for "budget", as "10 min" or "0.5 runs" of the task; by default what the task's
+            own batch size (or the nearest tried) takes to the hardest target.
+        memory: bytes, as for `throughput`.
+        budget: what the answer may cost, as for `critical_batch`.
+        progress, announce: as for `critical_batch`.
+
+    Returns:
+        A `BatchAdvice`; never with a batch size that was not trained at, or that did not fit.
+
+    Raises:
+        ValueError: an unknown objective, or as `critical_batch` and `throughput`.
+    """
+    if objective not in get_args(Objective):
+        raise ValueError(f"objective must be 'time', 'compute' or 'budget', but is {objective!r}")
+    wanted = None if limit is None else Budget.parse(limit)
+    with reporting(progress) as reporter:
+        critical = critical_batch(
+            task,
+            batch_sizes,
+            targets,
+            lr=lr,
+            seeds=seeds,
+            budget=budget,
+            noise=noise,
+            progress=reporter,
+            announce=announce,
+        )
+        tried = sorted({row.batch_size for target in critical.targets for row in target.rows if row.lr})
+        speed = throughput(task, tried or [task.batch_size], memory, progress=reporter)
+    return decide(task, objective, critical, speed, wanted)
+
+
+def decide(
+    task: Task, objective: Objective, critical: CriticalBatch, speed: Throughput, limit: Budget | None
+) -> BatchAdvice:
+    """Read the three answers from the measurements."""
+    by_target = [_times(target, speed) for target in critical.targets]
+    hardest = next((times for times in reversed(by_target) if times), ())
+    seconds = _limit(task, hardest, speed, limit)
+    choices: tuple[Choice, ...] = ()
+    if hardest:
+        choices = (_soonest(hardest), _cheapest(hardest), _affordable(critical.targets, by_target, seconds))
+    chosen = next((choice for choice in choices if choice.objective == objective), None)
+    size = None if chosen is None else chosen.batch_size
+    unfit = [row for row in speed.rows if row.status != "ok"]
+    return BatchAdvice(
+        status=_status(critical, chosen),
+        objective=objective,
+        batch_size=size,
+        lr=None if chosen is None else chosen.lr,
+        why="" if hardest else f"No batch size can be named: {critical.why}",
+        choices=choices,
+        times=hardest,
+        limit_seconds=seconds,
+        critical=critical,
+        throughput=speed,
+        warnings=(
+            *critical.warnings,
+            *(f"batch {row.batch_size:,} is left out, {_words(row.status)}: {row.why}" for row in unfit),
+        ),
+        task=task.name,
+        cost=critical.cost + speed.cost,
+        provenance=provenance(device=str(task.device), seeds=critical.provenance.seeds),
+    )
+
+
+def _times(target: Target, speed: Throughput) -> tuple[BatchTime, ...]:
+    known = {row.batch_size: row for row in speed.rows if row.status == "ok"}
+    times = []
+    for row in target.rows:
+        pace = known.get(row.batch_size)
+        if pace is None or row.updates is None or row.lr is None:
+            continue
+        assert pace.seconds is not None
+        assert pace.high is not None
+        assert row.samples is not None
+        of_updates = math.inf if row.updates_high is None else math.log(row.updates_high / row.updates)
+        half = math.hypot(of_updates, math.log(pace.high / pace.seconds))
+        seconds = row.updates * pace.seconds
+        times.append(
+            BatchTime(
+                batch_size=row.batch_size,
+                lr=row.lr,
+                updates=row.updates,
+                seconds_per_update=pace.seconds,
+                seconds=seconds,
+                low=seconds * math.exp(-half),
+                # With one seed nothing is known of the spread; JSON has no infinity.
+                high=seconds * math.exp(min(half, 300.0)),
+                samples=row.samples,
+            )
+        )
+    return tuple(times)
+
+
+def _soonest(times: Sequence[BatchTime]) -> Choice:
+    best = min(times, key=lambda row: row.seconds)
+    alike = tuple(row.batch_size for row in times if row is not best and row.low <= best.high)
+    why = f"batch {best.batch_size:,}: {best.seconds:.3g} s ({best.low:.3g} to {best.high:.3g})"
+    return _choice("time", best, times, alike, why + _told(alike))
+
+
+def _cheapest(times: Sequence[BatchTime]) -> Choice:
+    best = min(times, key=lambda row: row.samples)
+    # The spread of samples is that of updates; that of time is a little wider.
+    alike = tuple(
+        row.batch_size
+        for row in times
+        if row is not best and row.samples * row.low / row.seconds <= best.samples * best.high / best.seconds
+    )
+    why = f"batch {best.batch_size:,}: {best.samples:,.0f} samples, {best.seconds:.3g} s"
+    return _choice("compute", best, times, alike, why + _told(alike))
+
+
+def _affordable(targets: Sequence[Target], by_target: Sequence[Sequence[BatchTime]], limit: float) -> Choice:
+    for target, times in zip(reversed(targets), reversed(by_target), strict=True):
+        within = [row for row in times if row.seconds <= limit * (1 + 1e-9)]
+        if within:
+            best = min(within, key=lambda row: row.samples)
+            why = (
+                f"batch {best.batch_size:,}: a loss of {target.loss:.4g} with the fewest samples, "
+                f"{best.samples:,.0f}, within {limit:.3g} s"
+            )
+            return _choice("budget", best, times, (), why)
+    nothing = f"no batch size reaches any target within {limit:.3g} s"
+    return Choice(objective="budget", batch_size=None, lr=None, edge=False, alike=(), why=nothing)
+
+
+def _choice(
+    objective: Objective, best: BatchTime, times: Sequence[BatchTime], alike: tuple[int, ...], why: str
+) -> Choice:
+    sizes = [row.batch_size for row in times]
+    # The smallest batch is expected to take the fewest samples: that is no edge to go beyond.
+    edge = best.batch_size == max(sizes) or (best.batch_size == min(sizes) > 1 and objective == "time")
+    return Choice(
+        objective=objective, batch_size=best.batch_size, lr=best.lr, edge=edge, alike=alike, why=why
+    )
+
+
+def _words(status: str) -> str:
+    return status.replace("_", " ")
+
+
+def _told(alike: Sequence[int]) -> str:
+    return f"; not told apart from {', '.join(f'{size:,}' for size in alike)}" if alike else ""
+
+
+def _limit(task: Task, times: Sequence[BatchTime], speed: Throughput, limit: Budget | None) -> float:
+    if limit is not None and limit.seconds is not None:
+        return limit.seconds
+    if not times:
+        return 0.0
+    nearest = min(times, key=lambda row: abs(math.log(row.batch_size / task.batch_size)))
+    if limit is None:
+        return nearest.seconds
+    assert limit.runs is not None
+    updates = task.steps * task.batch_size / nearest.batch_size
+    return limit.runs * updates * nearest.seconds_per_update
+
+
+def _status(critical: CriticalBatch, chosen: Choice | None) -> BatchStatus:
+    if critical.status == "interrupted":
+        return "interrupted"
+    if critical.status == "out_of_time":
+        return "out_of_time"
+    if chosen is None or chosen.batch_size is None:
+        return "no_answer"
+    return "edge" if chosen.edge else "ok"

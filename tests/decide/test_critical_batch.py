@@ -1,0 +1,135 @@
+"""critical_batch on a small real task, and what it does with what goes wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from stepsize.decide.critical_batch import critical_batch
+from stepsize.decide.critical_batch_result import CriticalBatch
+from stepsize.decide.noise_prediction import agreement, mean_noise
+from stepsize.estimate.critical_batch import fit_critical_batch
+from tests.report.samples import noise
+from tests.tasks import digits_task
+
+
+@pytest.fixture(scope="module")
+def measured() -> CriticalBatch:
+    return critical_batch(digits_task(), lr=0.3, seeds=2, progress=False)
+
+
+def test_more_samples_and_fewer_updates_the_larger_the_batch(measured: CriticalBatch) -> None:
+    rows = measured.targets[-1].rows
+    assert [row.batch_size for row in rows] == [6, 12, 25, 50, 100, 200, 400]
+    updates = np.array([row.updates for row in rows], dtype=float)
+    samples = np.array([row.samples for row in rows], dtype=float)
+    assert (updates[:-1] >= 0.9 * updates[1:]).all()
+    assert (samples[1:] >= 0.9 * samples[:-1]).all()
+    assert measured.fit is not None
+    assert measured.status == measured.fit.status == "ok"
+    assert measured.prediction is not None
+
+
+def test_the_best_rate_is_not_at_the_edge_of_its_grid(measured: CriticalBatch) -> None:
+    assert {row.status for target in measured.targets for row in target.rows} == {"ok"}
+    lrs = [row.lr or 0.0 for row in measured.targets[-1].rows]
+    assert lrs[0] < lrs[3] <= lrs[-1] * 1.01
+
+
+def test_it_can_be_read_back_and_printed(measured: CriticalBatch) -> None:
+    again = CriticalBatch.from_json(measured.to_json())
+    assert str(again) == str(measured)
+    assert "B_crit" in str(measured)
+
+
+def test_nothing_of_the_callers_is_changed() -> None:
+    model = torch.nn.Linear(196, 10)
+    before, rng = model.weight.detach().clone(), torch.get_rng_state()
+    task = digits_task(model=model, steps=40)
+    critical_batch(task, [25, 50], lr=0.1, seeds=1, noise=False, progress=False)
+    assert torch.equal(model.weight, before)
+    assert torch.equal(torch.get_rng_state(), rng)
+    assert task.batch_size == 50
+
+
+def test_a_target_out_of_reach_is_named_at_every_batch_size() -> None:
+    result = critical_batch(digits_task(steps=40), [25, 50], [1e-9], lr=0.1, seeds=1, progress=False)
+    assert {row.status for row in result.targets[0].rows} == {"not_reached"}
+    assert result.batch is None
+    assert "was not reached at batch 25, 50" in str(result)
+
+
+def test_ctrl_c_keeps_what_is_done() -> None:
+    class Impatient:
+        phases = 0
+
+        def expect(self, updates: int) -> None: ...
+        def advance(self, updates: int) -> None: ...
+        def phase(self, name: str) -> None:
+            if name.startswith("batch 100,"):
+                raise KeyboardInterrupt
+
+    result = critical_batch(digits_task(steps=60), [50, 100], lr=0.3, seeds=1, progress=Impatient())
+    assert result.status == "interrupted"
+    assert [row.status for row in result.targets[0].rows][1] == "not_tried"
+    assert result.targets[0].rows[0].updates is not None
+
+
+def test_a_budget_that_is_used_up_ends_it() -> None:
+    result = critical_batch(digits_task(), lr=0.3, seeds=1, budget="0.01 s", progress=False)
+    assert result.status in ("out_of_time", "diverges")
+
+
+def test_the_cost_is_told_before_anything_starts() -> None:
+    told: list[str] = []
+
+    class Quiet:
+        def expect(self, updates: int) -> None: ...
+        def advance(self, updates: int) -> None: ...
+        def phase(self, name: str) -> None:
+            assert told
+
+    critical_batch(
+        digits_task(steps=40), [50], lr=0.3, seeds=1, noise=False, progress=Quiet(), announce=told.append
+    )
+    assert "batch sizes 50, 1 seeds, about" in told[0]
+
+
+def test_the_mean_noise_scale_weights_by_updates() -> None:
+    """Points 80, 20, 60, 250 after 1, 4, 16, 64 updates: the trapezoid rule by hand."""
+    expected = (80 * 1 + 3 * 50 + 12 * 40 + 48 * 155) / 64
+    prediction = mean_noise(noise())
+    assert prediction.batch == pytest.approx(expected)
+    assert prediction.low == pytest.approx(0.8 * expected)
+    assert mean_noise(noise(opened=True)).high is None
+
+
+def test_agreement_is_that_of_intervals() -> None:
+    sizes = 2.0 ** np.arange(8)
+    jitter = np.exp(0.05 * np.random.default_rng(0).normal(size=8))
+    near = fit_critical_batch(sizes, 30 * (1 + 130 / sizes) * jitter)
+    far = fit_critical_batch(sizes, 30 * (1 + 3 / sizes) * jitter)
+    assert agreement(near, mean_noise(noise())) is True
+    assert agreement(far, mean_noise(noise())) is False
+    assert agreement(near, None) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_sizes": [8, 8]}, "different numbers"),
+        ({"batch_sizes": [9999]}, "must not exceed the 1500"),
+        ({"targets": [float("nan")]}, "finite losses"),
+        ({"budget": "soon"}, "budget must be"),
+        ({"lr": 0.0}, "lr must be"),
+    ],
+)
+def test_bad_arguments_are_named(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        critical_batch(digits_task(), **arguments)  # type: ignore[arg-type]
+
+
+def test_a_task_is_asked_for() -> None:
+    with pytest.raises(TypeError, match=r"must be a stepsize\.Task"):
+        critical_batch("mnist")  # type: ignore[arg-type]
