@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, grad_and_value, jvp, vjp, vmap
+from torch.func import functional_call, grad, grad_and_value, vjp, vmap
 
 from stepsize._rng import isolated_rng
 from stepsize.data import Batch
@@ -49,18 +49,27 @@ class Surface:
         return value
 
     def value_and_gradient(self) -> tuple[float, Tensor]:
-        """At the present weights; the gradient flat, (size,)."""
-        found, value = grad_and_value(self.loss)(self.weights)
+        """At the present weights; the gradient flat, (size,).
+
+        Raises:
+            NoCurvatureError: `torch.func` cannot differentiate this loss.
+        """
+        try:
+            found, value = grad_and_value(self.loss)(self.weights)
+        except (RuntimeError, NotImplementedError) as error:
+            raise NoCurvatureError(
+                f"torch.func cannot differentiate the loss ({_first_line(error)})"
+            ) from error
         return float(value), self.flat(found)
 
     def hessian_product(self, vector: Tensor) -> Tensor:
-        """H v, (size,): forward mode over reverse mode.
+        """H v, (size,): the gradient of v · ∇loss.
 
         Raises:
             NoCurvatureError: the gradient cannot be differentiated again.
         """
         try:
-            product = jvp(grad(self.loss), (self.weights,), (self.tree(vector),))[1]
+            product = vjp(grad(self.loss), self.weights)[1](self.tree(vector))[0]
         except (RuntimeError, NotImplementedError) as error:
             raise NoCurvatureError(
                 f"the gradient cannot be differentiated again ({_first_line(error)})"
@@ -74,10 +83,9 @@ class Surface:
             NoCurvatureError: the loss is not made by `ss.supervised`, so its outputs are not known.
         """
         outputs, criterion = self.outputs()
-        z, pushed = jvp(outputs, (self.weights,), (self.tree(vector),))[:2]
-        curved = jvp(grad(criterion), (z,), (pushed,))[1]
-        pull = vjp(outputs, self.weights)[1]
-        return self.flat(pull(curved)[0])
+        z, pull = vjp(outputs, self.weights)[:2]
+        pushed = _push(pull, z, self.tree(vector))
+        return self.flat(pull(_curve(criterion, z, pushed))[0])
 
     def outputs(self) -> tuple[Callable[[Weights], Tensor], Callable[[Tensor], Tensor]]:
         """The outputs z as a function of the weights, and the loss as one of z."""
@@ -102,15 +110,15 @@ class Surface:
     def output_products(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
         """J v and C u for rows of vectors: (k, size) → (k, M), and (k, M) → (k, M) with M numbers in z."""
         outputs, criterion = self.outputs()
-        z = outputs(self.weights)
+        z, pull = vjp(outputs, self.weights)[:2]
 
         def push(vectors: Tensor) -> Tensor:
-            found: Tensor = vmap(lambda v: jvp(outputs, (self.weights,), (self.tree(v),))[1])(vectors)
+            found: Tensor = vmap(lambda v: _push(pull, z, self.tree(v)))(vectors)
             return found.flatten(1)
 
         def curve(rows: Tensor) -> Tensor:
             shaped = rows.reshape(len(rows), *z.shape)
-            found: Tensor = vmap(lambda u: jvp(grad(criterion), (z,), (u,))[1])(shaped)
+            found: Tensor = vmap(lambda u: _curve(criterion, z, u))(shaped)
             return found.flatten(1)
 
         return push, curve
@@ -126,6 +134,18 @@ class Surface:
     def _state(self, weights: Weights, prefix: str) -> Weights:
         fixed = {name: value.clone() for name, value in self._fixed.items()}
         return {f"{prefix}{name}": value for name, value in (weights | fixed).items()}
+
+
+def _push(pull: Callable[[Tensor], Any], z: Tensor, tangent: Weights) -> Tensor:
+    """J v as the transpose of u → Jᵀ u: forward mode lacks rules that reverse mode has."""
+    found: Tensor = vjp(lambda u: pull(u)[0], torch.zeros_like(z))[1](tangent)[0]
+    return found
+
+
+def _curve(criterion: Callable[[Tensor], Tensor], z: Tensor, u: Tensor) -> Tensor:
+    """C u."""
+    found: Tensor = vjp(grad(criterion), z)[1](u)[0]
+    return found
 
 
 class _Outputs(nn.Module):
