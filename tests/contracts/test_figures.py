@@ -14,6 +14,7 @@ from stepsize.report import FIGURES, Picture, Table, draw
 from stepsize.report.figures import render
 from stepsize.report.svg import inline_svg
 from stepsize.report.theme import THEMES, ThemeName
+from tests.report.batches import batch_advice, critical
 from tests.report.samples import advice, curve, no_answer, noise, zoom
 from tests.runs.samples import sweep
 
@@ -26,6 +27,10 @@ RESULTS: dict[str, Result] = {
     "one seed": curve(seeds=1, diverges=False),
     "zoom": zoom(),
     "sweep": sweep(),
+    "batch size": batch_advice(),
+    "critical batch": critical(),
+    "critical batch of three sizes": critical(reached=3),
+    "critical batch that nothing reached": critical(reached=0),
     "noise scale": noise(),
     "noise scale with an open end": noise(opened=True),
     "noise scale without a point": noise(points=0),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepsize._result import Result
 from stepsize.report.picture import Picture
+from stepsize.report.pictures.batch import TIMES, UPDATES
 from stepsize.report.pictures.curves import CURVES
 from stepsize.report.pictures.noise import NOISE
 from stepsize.report.pictures.price import PRICE
@@ -33,6 +34,8 @@ FIGURES: dict[str, Picture[Any]] = {
     "sweep_ends": SWEEP_ENDS,
     "sweep_curves": SWEEP_CURVES,
     "noise": NOISE,
+    "batch_times": TIMES,
+    "batch_updates": UPDATES,
     "schedule": SCHEDULE,
 }
 """Every picture by name, in the order in which a page shows them. To add one: write a file in `pictures/`

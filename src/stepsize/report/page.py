@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepsize._result import Result, write_atomically
 from stepsize.decide.advice import Advice
+from stepsize.decide.batch_advice import BatchAdvice
+from stepsize.decide.critical_batch_result import CriticalBatch
 from stepsize.measure.curve import Curve
 from stepsize.measure.noise_result import NoiseScale
 from stepsize.measure.zoom import Zoom
 from stepsize.report.figures import FIGURES, render
 from stepsize.report.pages.advice import advice_content
+from stepsize.report.pages.batch import batch_content, critical_content
 from stepsize.report.pages.content import Content
 from stepsize.report.pages.curve import curve_content
 from stepsize.report.pages.noise import noise_content
@@ -36,6 +39,8 @@ PAGES: dict[type[Result], Callable[[Any], Content]] = {
     Zoom: zoom_content,
     Runs: sweep_content,
     NoiseScale: noise_content,
+    BatchAdvice: batch_content,
+    CriticalBatch: critical_content,
 }
 """Which results have a page. To add one: write its `Content` in `pages/` and its line here."""
 
