@@ -226,7 +226,9 @@ def test_a_result_without_a_page_is_refused() -> None:
         pass
 
     with pytest.raises(
-        TypeError, match="a page can be written of Advice, Curve, Zoom, Runs, NoiseScale, BatchAdvice, CriticalBatch, but not of a Other"
+        TypeError,
+        match="a page can be written of Advice, Curve, Zoom, Runs, NoiseScale, BatchAdvice, CriticalBatch, "
+        "but not of a Other",
     ):
         page(Other())
 
