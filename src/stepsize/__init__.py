@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stepsize.decide.find_batch_size import find_batch_size
     from stepsize.decide.find_lr import find_lr
     from stepsize.decide.tune import tune
+    from stepsize.estimate.diagnosis import Diagnosis, diagnose
     from stepsize.measure.curve import Curve
     from stepsize.measure.noise_result import NoiseScale
     from stepsize.measure.noise_scale import noise_scale
@@ -50,7 +51,9 @@ _HOME = {
     "Task": "stepsize.task",
     "Zoom": "stepsize.measure.zoom",
     "accuracy": "stepsize.task",
+    "Diagnosis": "stepsize.estimate.diagnosis",
     "datasets": "stepsize",
+    "diagnose": "stepsize.estimate.diagnosis",
     "find_lr": "stepsize.decide.find_lr",
     "noise_scale": "stepsize.measure.noise_scale",
     "preserved": "stepsize.training",
@@ -69,6 +72,7 @@ __all__ = [
     "BatchAdvice",
     "CriticalBatch",
     "Curve",
+    "Diagnosis",
     "History",
     "Member",
     "NoiseScale",
@@ -84,6 +88,7 @@ __all__ = [
     "accuracy",
     "critical_batch",
     "datasets",
+    "diagnose",
     "find_batch_size",
     "find_lr",
     "noise_scale",

@@ -12,6 +12,7 @@ from stepsize.cli.advise import find, tune
 from stepsize.cli.batch import batch
 from stepsize.cli.noise import noise
 from stepsize.cli.schedule import schedule
+from stepsize.cli.selftest import selftest
 from stepsize.cli.sweep import sweep
 
 NO_ANSWER, WRONG_USE = 1, 2
@@ -27,6 +28,7 @@ app.command("find")(find)
 app.command("noise")(noise)
 app.command("batch")(batch)
 app.command("schedule")(schedule)
+app.command("selftest")(selftest)
 app.add_typer(sweep, name="sweep")
 
 
