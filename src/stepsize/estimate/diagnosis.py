@@ -224,7 +224,7 @@ def _verdict(f: _Figures) -> tuple[Verdict, str]:
     if f.late_fall > STEADY:
         return (
             "too_slow",
-            f"The loss has fallen by {f.fall:.1%}, in the second half {f.late_fall:.0%} as far as in the first.",
+            f"The loss has fallen by {f.fall:.1%}, the second half {f.late_fall:.0%} as far as the first.",
         )
     return "converging", f"The loss has fallen by {f.fall:.1%}, most of it early: it levels out."
 
