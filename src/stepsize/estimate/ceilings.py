@@ -31,9 +31,8 @@ def sgd_ceiling(
     1.35714
 
     Raises:
-        ValueError: `curvature` is not finite, momentum or dampening lie outside [0, 1), or Nesterov is
-        combined
-            with dampening or lacks momentum, as torch refuses too.
+        ValueError: `curvature` is not finite, momentum or dampening lie outside [0, 1), or Nesterov's is
+            combined with dampening or lacks momentum, as torch refuses too.
     """
     _check(curvature, momentum=momentum, dampening=dampening)
     if nesterov and (dampening or not momentum):
