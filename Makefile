@@ -97,6 +97,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.core
 	@echo "Installing the test and lint tools into $(VENV), once"
 	@$(INSTALL) --group dev
 	@$(INSTALL) --no-deps timm # see pyproject.toml, `conformance`
+	@$(INSTALL) --no-deps curvlinops-for-pytorch backpack-for-pytorch einconv linear-operator unfoldNd # `curvature`
 	@touch $@
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/.core
