@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,15 @@ def test_at_the_ceiling_the_update_stops_to_contract(curvature: float, momentum:
         radius(factor * ceiling, curvature, momentum, dampening, nesterov=nesterov) for factor in (0.99, 1.01)
     )
     assert below < 1 < above
+
+
+def test_dampening_needs_momentum_as_in_torch() -> None:
+    x = torch.nn.Parameter(torch.tensor(1.0))
+    optimizer = torch.optim.SGD([x], lr=1.0, dampening=0.5)
+    (0.5 * x**2).backward()
+    optimizer.step()
+    assert x.detach() == 0.0  # a whole step, not half of one
+    assert sgd_ceiling(1.0, dampening=0.5) == 2.0
 
 
 def test_weight_decay_adds_to_the_curvature() -> None:

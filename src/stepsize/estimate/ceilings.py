@@ -44,7 +44,8 @@ def sgd_ceiling(
         return math.inf
     if nesterov:
         return (2 + 2 * momentum) / ((1 + 2 * momentum) * total)
-    return (2 + 2 * momentum) / ((1 - dampening) * total)
+    # Without momentum torch has no buffer to dampen.
+    return (2 + 2 * momentum) / ((1 - (dampening if momentum else 0.0)) * total)
 
 
 def adam_ceiling(preconditioned_curvature: float, *, beta1: float = 0.9) -> float:
