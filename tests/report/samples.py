@@ -14,6 +14,7 @@ from stepsize.decide.rehearsal import Rehearsal
 from stepsize.estimate import mean_over_seeds, smooth, suggest
 from stepsize.measure.curve import Curve
 from stepsize.measure.noise_result import LayerNoise, NoisePoint, NoiseScale
+from stepsize.measure.sharpness_result import Sharpness, SharpnessPoint
 from stepsize.measure.zoom import Trials, Zoom
 from stepsize.training.history import Cost
 
@@ -185,6 +186,42 @@ def noise(*, opened: bool = False, points: int = 4) -> NoiseScale:
         per_sample=1.0,
         lr=0.1,
         batch_size=128,
+        task="digits",
+        cost=cost(100, 0.3),
+        provenance=PROVENANCE,
+    )
+
+
+def sharpness(*, ceilings: tuple[float | None, ...] = (3.8, 1.1, 0.4), lr: float | None = 0.3) -> Sharpness:
+    """A run whose curvature rises until its rate is the largest stable one."""
+    points = tuple(
+        SharpnessPoint(
+            update=10 * i,
+            loss=2.3 / (1 + i),
+            largest=1.0 if ceiling is None else 2 / ceiling,
+            largest_residual=1e-3,
+            smallest=-0.1,
+            smallest_residual=1e-3,
+            gauss_newton=0.9,
+            preconditioned=None,
+            ceiling=ceiling,
+            ceiling_low=None if ceiling is None else 0.99 * ceiling,
+            ceiling_high=None if ceiling is None else 1.01 * ceiling,
+            ceiling_reason="no direction curves upwards" if ceiling is None else "",
+            minibatch=0.8,
+            kind="saddle",
+            products=40,
+            converged=True,
+        )
+        for i, ceiling in enumerate(ceilings)
+    )
+    return Sharpness(
+        status="ok" if points else "no_curvature",
+        why="The largest curvature is 5 (residual 0.001).",
+        points=points,
+        subset=1024,
+        optimizer="SGD",
+        lr=lr,
         task="digits",
         cost=cost(100, 0.3),
         provenance=PROVENANCE,

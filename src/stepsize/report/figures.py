@@ -14,6 +14,7 @@ from stepsize.report.pictures.price import PRICE
 from stepsize.report.pictures.range_test import RANGE_TEST, STAGED
 from stepsize.report.pictures.rounds import DECISION, ROUNDS
 from stepsize.report.pictures.schedule import SCHEDULE
+from stepsize.report.pictures.sharpness import CEILING
 from stepsize.report.pictures.sweep import SWEEP_CURVES, SWEEP_ENDS
 from stepsize.report.pictures.zoom import BRACKET, COARSE, TRIALS
 from stepsize.report.theme import THEMES, Colours, ThemeName, settings
@@ -36,6 +37,7 @@ FIGURES: dict[str, Picture[Any]] = {
     "noise": NOISE,
     "batch_times": TIMES,
     "batch_updates": UPDATES,
+    "stable_rates": CEILING,
     "schedule": SCHEDULE,
 }
 """Every picture by name, in the order in which a page shows them. To add one: write a file in `pictures/`

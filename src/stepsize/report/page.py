@@ -16,6 +16,7 @@ from stepsize.decide.batch_advice import BatchAdvice
 from stepsize.decide.critical_batch_result import CriticalBatch
 from stepsize.measure.curve import Curve
 from stepsize.measure.noise_result import NoiseScale
+from stepsize.measure.sharpness_result import Sharpness
 from stepsize.measure.zoom import Zoom
 from stepsize.report.figures import FIGURES, render
 from stepsize.report.pages.advice import advice_content
@@ -23,6 +24,7 @@ from stepsize.report.pages.batch import batch_content, critical_content
 from stepsize.report.pages.content import Content
 from stepsize.report.pages.curve import curve_content
 from stepsize.report.pages.noise import noise_content
+from stepsize.report.pages.sharpness import sharpness_content
 from stepsize.report.pages.sweep import sweep_content
 from stepsize.report.pages.zoom import zoom_content
 from stepsize.report.picture import Table
@@ -39,6 +41,7 @@ PAGES: dict[type[Result], Callable[[Any], Content]] = {
     Zoom: zoom_content,
     Runs: sweep_content,
     NoiseScale: noise_content,
+    Sharpness: sharpness_content,
     BatchAdvice: batch_content,
     CriticalBatch: critical_content,
 }
