@@ -51,6 +51,7 @@ bench: $(VENV)/.dev ## measure the engine against its rivals; the tables go to b
 	$(BIN)/python -m benchmarks.growth $(ARGS)
 	$(BIN)/python -m benchmarks.whole_sweep $(ARGS)
 	$(BIN)/python -m benchmarks.curvature $(ARGS)
+	$(BIN)/python -m benchmarks.scaling $(ARGS)
 	$(BIN)/python -m benchmarks.schedules $(ARGS)
 
 regret: $(VENV)/.regret ## what every rate finder's answers are worth (hours; goes on where it was stopped)

@@ -31,6 +31,7 @@ SAMPLES = 1024
 PAGE = """\
 # Curvature
 
+<!-- --8<-- [start:table] -->
 Smallest and largest eigenvalue of the Hessian at the starting weights, {samples} images of MNIST, residuals
 within {tolerance:g} of the largest: `spectrum_ends` on recorded products, recording included, against
 `eigsh` on curvlinops' operator, once for each end. Speed, as a multiple of the rival's; median of {turns}
@@ -39,6 +40,7 @@ turns.
 {table}
 
 {circumstances}
+<!-- --8<-- [end:table] -->
 """
 
 

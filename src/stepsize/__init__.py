@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from stepsize.decide.critical_batch_result import CriticalBatch
     from stepsize.decide.find_batch_size import find_batch_size
     from stepsize.decide.find_lr import find_lr
+    from stepsize.decide.scale_lr import scale_lr
+    from stepsize.decide.scale_result import RateScaling
+    from stepsize.decide.schedule_comparison import ScheduleComparison, compare_schedules
     from stepsize.decide.tune import tune
     from stepsize.estimate.diagnosis import Diagnosis, diagnose
+    from stepsize.estimate.scaling import Hyperparameters
     from stepsize.measure.curve import Curve
     from stepsize.measure.noise_result import NoiseScale
     from stepsize.measure.noise_scale import noise_scale
@@ -49,6 +53,11 @@ _HOME = {
     "Sharpness": "stepsize.measure.sharpness_result",
     "Stage": "stepsize.measure.range_test",
     "Task": "stepsize.task",
+    "Hyperparameters": "stepsize.estimate.scaling",
+    "RateScaling": "stepsize.decide.scale_result",
+    "ScheduleComparison": "stepsize.decide.schedule_comparison",
+    "compare_schedules": "stepsize.decide.schedule_comparison",
+    "scale_lr": "stepsize.decide.scale_lr",
     "Zoom": "stepsize.measure.zoom",
     "accuracy": "stepsize.task",
     "Diagnosis": "stepsize.estimate.diagnosis",
@@ -74,11 +83,14 @@ __all__ = [
     "Curve",
     "Diagnosis",
     "History",
+    "Hyperparameters",
     "Member",
     "NoiseScale",
+    "RateScaling",
     "Run",
     "Runs",
     "Schedule",
+    "ScheduleComparison",
     "Sharpness",
     "Stage",
     "Task",
@@ -86,6 +98,7 @@ __all__ = [
     "Zoom",
     "__version__",
     "accuracy",
+    "compare_schedules",
     "critical_batch",
     "datasets",
     "diagnose",
@@ -94,6 +107,7 @@ __all__ = [
     "noise_scale",
     "preserved",
     "range_test",
+    "scale_lr",
     "schedules",
     "sharpness",
     "supervised",

@@ -25,6 +25,7 @@ from stepsize._continued import Continued
 from stepsize._rng import isolated_rng
 from stepsize.data import Batch, Source, Stream, Tensors, as_source, batches, first_batch, hold_out
 from stepsize.losses import accuracy, supervised
+from stepsize.schedules import Run
 
 __all__ = ["Loss", "OptimizerFactory", "Task", "accuracy", "supervised"]
 
@@ -173,6 +174,13 @@ class Task:
     def epochs(self) -> float | None:
         """The horizon in passes over the training data; None for a stream."""
         return None if self.samples is None else self.steps / math.ceil(self.samples / self.batch_size)
+
+    @property
+    def run(self) -> Run:
+        """The real run, as far as a schedule needs to know it."""
+        if self.samples is None:
+            return Run(steps=self.steps)
+        return Run(steps=self.steps, samples=self.samples, batch_size=self.batch_size)
 
     @property
     def from_weights(self) -> bool:

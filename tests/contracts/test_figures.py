@@ -14,7 +14,7 @@ from stepsize.report import FIGURES, Picture, Table, draw
 from stepsize.report.figures import render
 from stepsize.report.svg import inline_svg
 from stepsize.report.theme import THEMES, ThemeName
-from tests.report.batches import batch_advice, critical
+from tests.report.batches import batch_advice, critical, scaling
 from tests.report.samples import advice, curve, no_answer, noise, sharpness, zoom
 from tests.runs.samples import sweep
 
@@ -31,6 +31,9 @@ RESULTS: dict[str, Result] = {
     "critical batch": critical(),
     "critical batch of three sizes": critical(reached=3),
     "critical batch that nothing reached": critical(reached=0),
+    "rates over batch sizes": scaling(),
+    "rates over two batch sizes": scaling(measured=2),
+    "rates by a rule": scaling(known=False),
     "curvature": sharpness(),
     "curvature at the start": sharpness(ceilings=(2.5,), lr=None),
     "curvature without a ceiling": sharpness(ceilings=(None, None)),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 
+from stepsize._result import frozen
 from stepsize.decide.batch_advice import BatchAdvice
 from stepsize.decide.critical_batch_result import BatchRow, CriticalBatch, Prediction, Target
 from stepsize.decide.find_batch_size import decide
+from stepsize.decide.scale_lr import scale_lr
+from stepsize.decide.scale_measured import law_of, rate_at
+from stepsize.decide.scale_result import BestRate, RateScaling
 from stepsize.estimate.critical_batch import fit_critical_batch
 from stepsize.measure.throughput_result import BatchSpeed, Throughput
 from tests.report.samples import PROVENANCE, cost
@@ -102,3 +107,47 @@ def speeds(*, per_sample: float = 1e-5, unfit: float = 0) -> Throughput:
 
 def batch_advice(*, reached: int = len(SIZES)) -> BatchAdvice:
     return decide(digits_task(), "time", critical(reached=reached), speeds(), None)
+
+
+def scaling(*, measured: int = 3, known: bool = True) -> RateScaling:
+    """Best rates that saturate at 200 samples; without `known` by a rule that is refused."""
+    if not known:
+        return msgspec.structs.replace(
+            scale_lr(0.1, 32, 256, "linear", noise=100.0), task="<b>digits</b>", cost=cost(0, 0.0)
+        )
+    sizes = np.array([16, 128, 1024][:measured])
+    lrs = 2.0 / (1 + 200 / sizes)
+    rows = tuple(
+        BestRate(
+            batch_size=int(size),
+            steps=int(6400 // size),
+            lr=float(lr),
+            low=float(lr / 1.4),
+            high=float(lr * 1.4),
+            spread=0.17,
+            edge="",
+            lrs=frozen(lr * 1.5 ** np.arange(-2.0, 3.0)),
+            losses=frozen([0.5, 0.4, 0.3, 0.4, np.inf]),
+        )
+        for size, lr in zip(sizes, lrs, strict=True)
+    )
+    fits = law_of(rows)
+    return RateScaling(
+        status="ok" if fits is not None else "no_answer",
+        why="At batch 512 the best rate grows no more with the batch.",
+        rule="measured",
+        from_batch=128,
+        to_batch=512,
+        lr=None if fits is None else fits.rate(512),
+        lr_low=None if fits is None else fits.interval(512)[0],
+        lr_high=None if fits is None else fits.interval(512)[1],
+        measured=rows,
+        laws={} if fits is None else fits.errors,
+        law="" if fits is None else fits.law,
+        regimes=()
+        if fits is None
+        else tuple(rate_at(fits, size) for size in (16, 32, 64, 128, 256, 512, 1024)),
+        task="digits",
+        cost=cost(9_000, 12.0),
+        provenance=PROVENANCE,
+    )

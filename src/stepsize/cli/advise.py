@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stepsize.cli.load import load_task
+from stepsize.cli.output import check_outputs, write_files
 
 if TYPE_CHECKING:
     from stepsize.decide.advice import Advice
@@ -114,34 +115,13 @@ def _advise(
     given = {key: value for key, value in options.items() if value is not None}
     advice = decide(task, **given, progress=False if quiet else None)
     _show(advice, task, quiet, to_stderr=json is not None and str(json) == "-")
-    if json is not None:
-        if str(json) == "-":
-            typer.echo(advice.to_json())
-        else:
-            advice.save(json)
-    if report is not None:
-        advice.report(report)
-    if plot is not None:
-        advice.plot(plot)
+    write_files(advice, json, report, plot)
     if not quiet:
         for path in (json, report, plot):
             if path is not None and str(path) != "-":
                 typer.echo(f"wrote {path}", err=True)
     if advice.status != "ok":
         raise typer.Exit(NO_ANSWER)
-
-
-def check_outputs(json: Path | None, report: Path | None, plot: Path | None) -> None:
-    """Find out before the work whether its result can be written."""
-    if json is None and report is None and plot is None:
-        return
-    from stepsize.report import check_writable
-
-    for path in (json, report, plot):
-        if path is not None and str(path) != "-":
-            check_writable(path)
-    if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise ValueError(f"--plot must end in .png, .svg or .pdf, but is {plot}")
 
 
 def changed(task: Task, batch_size: str | None, epochs: float | None, steps: int | None) -> Task:

@@ -11,6 +11,7 @@ from stepsize._version import __version__
 from stepsize.cli.advise import find, tune
 from stepsize.cli.batch import batch
 from stepsize.cli.noise import noise
+from stepsize.cli.scale import scale
 from stepsize.cli.schedule import schedule
 from stepsize.cli.selftest import selftest
 from stepsize.cli.sweep import sweep
@@ -27,6 +28,7 @@ app.command("tune")(tune)
 app.command("find")(find)
 app.command("noise")(noise)
 app.command("batch")(batch)
+app.command("scale")(scale)
 app.command("schedule")(schedule)
 app.command("selftest")(selftest)
 app.add_typer(sweep, name="sweep")

@@ -15,9 +15,9 @@ from stepsize.cli.advise import (
     Steps,
     TaskName,
     changed,
-    check_outputs,
 )
 from stepsize.cli.load import load_task
+from stepsize.cli.output import check_outputs, deliver
 
 NO_ANSWER = 1
 
@@ -67,7 +67,7 @@ def batch(
     found = find_batch_size(
         changed(load_task(task), None, epochs, steps),
         objective,  # type: ignore[arg-type] # an unknown one is refused by name
-        batch_sizes=None if batch_sizes is None else _sizes(batch_sizes),
+        batch_sizes=None if batch_sizes is None else batch_sizes_of(batch_sizes),
         limit=limit,
         memory=None if memory is None else memory * 2**20,
         lr=lr,
@@ -77,24 +77,14 @@ def batch(
         progress=False if quiet else None,
         announce=_silent if quiet else _announce,
     )
-    to_stderr = json is not None and str(json) == "-"
-    if quiet and found.batch_size is not None and not to_stderr:
-        typer.echo(str(found.batch_size))
-    elif not quiet:
-        typer.echo(f"{found.critical}\n\n{found}", err=to_stderr)
-    if json is not None and to_stderr:
-        typer.echo(found.to_json())
-    elif json is not None:
-        found.save(json)
-    if report is not None:
-        found.report(report)
-    if plot is not None:
-        found.plot(plot)
+    short = None if found.batch_size is None else str(found.batch_size)
+    deliver(found, short, json, report, plot, quiet, f"{found.critical}\n\n{found}")
     if found.batch_size is None:
         raise typer.Exit(NO_ANSWER)
 
 
-def _sizes(text: str) -> list[int]:
+def batch_sizes_of(text: str) -> list[int]:
+    """Read '16,64,256'."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
         raise ValueError(f"--batch-sizes must be whole numbers and commas, as 16,64,256, but is {text!r}")

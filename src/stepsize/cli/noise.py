@@ -17,9 +17,9 @@ from stepsize.cli.advise import (
     Steps,
     TaskName,
     changed,
-    check_outputs,
 )
 from stepsize.cli.load import load_task
+from stepsize.cli.output import check_outputs, deliver
 
 NO_ANSWER = 1
 
@@ -70,18 +70,6 @@ def noise(
         examples=examples,
         progress=False if quiet else None,
     )
-    to_stderr = json is not None and str(json) == "-"
-    if quiet and found.scale is not None and not to_stderr:
-        typer.echo(f"{found.scale:.6g}")
-    elif not quiet:
-        typer.echo(str(found), err=to_stderr)
-    if json is not None and to_stderr:
-        typer.echo(found.to_json())
-    elif json is not None:
-        found.save(json)
-    if report is not None:
-        found.report(report)
-    if plot is not None:
-        found.plot(plot)
+    deliver(found, None if found.scale is None else f"{found.scale:.6g}", json, report, plot, quiet)
     if found.scale is None:
         raise typer.Exit(NO_ANSWER)

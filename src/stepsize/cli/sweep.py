@@ -111,7 +111,7 @@ def run(
 
     Exit code: 0 when every cell is there, 1 when interrupted, 2 for wrong use.
     """
-    from stepsize.cli.advise import check_outputs
+    from stepsize.cli.output import check_outputs
     from stepsize.runs import sweep as run_sweep
 
     check_outputs(json, report, plot)

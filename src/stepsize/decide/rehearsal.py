@@ -14,7 +14,7 @@ from stepsize._result import Result, frozen
 from stepsize._rng import derived_seed
 from stepsize.data import Stream
 from stepsize.estimate import mean_over_seeds
-from stepsize.schedules import Run, Schedule
+from stepsize.schedules import Schedule
 from stepsize.task import Task
 from stepsize.training import Cost, EngineName, Member, train
 from stepsize.training.engine import Progress
@@ -26,6 +26,9 @@ CHECKS = 8
 CHECK_SHARE = 0.1
 """Share of a rehearsal's time that its evaluations may take, the last one apart. An evaluation's forward pass
 over n samples costs about as much as an update on n/3."""
+
+TAIL = 0.1
+"""Share of a rehearsal at its end over which losses may be averaged."""
 
 FEWEST_BATCHES = 2
 """Batches that a rehearsal's part of the data holds at least: with one, there would be no gradient noise."""
@@ -91,13 +94,8 @@ class Shape:
 
     @classmethod
     def of(cls, schedule: Schedule, task: Task) -> Shape:
-        run = (
-            Run(steps=task.steps)
-            if task.samples is None
-            else Run(steps=task.steps, samples=task.samples, batch_size=task.batch_size)
-        )
         shape = schedule.at(1.0)
-        return cls(shape.values(run), shape.controls(run))
+        return cls(shape.values(task.run), shape.controls(task.run))
 
     def compressed(self, steps: int) -> Shape:
         """The same shape in fewer updates: both end points kept, the rest sampled evenly."""
@@ -112,10 +110,14 @@ def rehearse(
     *,
     seeds: Sequence[int],
     steps: int,
+    averaged: int = 1,
     engine: EngineName = "auto",
     progress: Progress | None = None,
 ) -> Rehearsal:
     """Train every rate with every seed over `steps` updates.
+
+    A run's loss is the mean of `averaged` evaluations over its last tenth, the last update's among them: with
+    a rate that does not decay a single one is noisy.
 
     With all of the data a shortened run repeats them less often than the real one, and does not show how
     many updates they bear before it over-fits: rates come out too high. On a share of them that keeps the
@@ -126,7 +128,9 @@ def rehearse(
     small = _on_part_of_the_data(task, steps / task.steps)
     short = shape.compressed(steps)
     checks = _affordable_checks(task, steps)
-    at = np.unique(np.round(np.linspace(0, steps, checks + 1)).astype(int)).tolist()
+    last = np.round(np.linspace(steps, (1 - TAIL) * steps, averaged)).astype(int)
+    at = np.union1d(np.round(np.linspace(0, steps, checks + 1)).astype(int), last).tolist()
+    tail = np.isin(at, last)
     members = [Member(float(lr), seed) for seed in seeds for lr in rates]
     history = train(
         small,
@@ -140,6 +144,8 @@ def rehearse(
     grid = (len(seeds), len(rates))
     curves = history.val_loss.reshape(*grid, len(at))
     folds = history.val_folds.reshape(*grid, len(at), -1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        ends = curves[:, :, tail].mean(axis=2)
     return Rehearsal(
         steps=steps,
         horizon=task.steps,
@@ -147,8 +153,8 @@ def rehearse(
         lrs=frozen(rates),
         updates=frozen(at),
         curves=frozen(curves),
-        losses=frozen(np.where(np.isfinite(curves[:, :, -1]), curves[:, :, -1], np.inf)),
-        folds=frozen(folds[:, :, -1]),
+        losses=frozen(np.where(np.isfinite(ends), ends, np.inf)),
+        folds=frozen(folds[:, :, tail].mean(axis=2)),
         start_folds=frozen(folds[:, 0, 0]),
         engine=history.engine,
         engine_reason="" if engine == "loop" else history.engine_reason,

@@ -17,7 +17,7 @@ from stepsize.losses import Supervised
 from stepsize.measure.gradients import Group
 from stepsize.measure.inner_products import keeps_second_moments
 from stepsize.measure.noise_result import KindTaken, Method
-from stepsize.schedules import Run, Schedule
+from stepsize.schedules import Schedule
 from stepsize.task import Task
 
 Kind = Literal["auto", "simple", "preconditioned", "gauss_newton"]
@@ -80,16 +80,11 @@ def planned(
     chosen = _chosen_kind(task, kind)
     method, reason, size = _chosen_method(task, chosen, micro_batch)
     shape = (Schedule.parse(schedule) if isinstance(schedule, str) else schedule).at(lr)
-    run = (
-        Run(steps=task.steps)
-        if task.samples is None
-        else Run(steps=task.steps, samples=task.samples, batch_size=task.batch_size)
-    )
     return NoisePlan(
         task=task,
         lr=lr,
-        rates=shape.values(run)[:length],
-        controls={name: values[:length] for name, values in shape.controls(run).items()},
+        rates=shape.values(task.run)[:length],
+        controls={name: values[:length] for name, values in shape.controls(task.run).items()},
         at=_points(checkpoints, length),
         kind=chosen,
         method=method,

@@ -22,7 +22,7 @@ from stepsize.measure.gradients import Samples
 from stepsize.measure.inner_products import adams_divisor, keeps_second_moments
 from stepsize.measure.operators import NoCurvatureError, Surface
 from stepsize.measure.sharpness_result import PointKind, Sharpness, SharpnessPoint
-from stepsize.schedules import Run, Schedule
+from stepsize.schedules import Schedule
 from stepsize.task import Task
 from stepsize.training import Cost
 from stepsize.training.trace import Traced
@@ -116,11 +116,7 @@ class _Measurement:
         started = time.perf_counter()
         status: Literal["ok", "not_converged", "diverged", "interrupted", "no_curvature"] = "ok"
         why = ""
-        run = (
-            Run(steps=self._task.steps)
-            if self._task.samples is None
-            else Run(steps=self._task.steps, samples=self._task.samples, batch_size=self._task.batch_size)
-        )
+        run = self._task.run
         rates, controls = self._shape.values(run), self._shape.controls(run)
         self._reporter.expect(self._at[-1] + len(self._at))
         try:

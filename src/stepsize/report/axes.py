@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stepsize.report.numbers import number, rate, rate_ticks
+from stepsize.report.numbers import count, number, rate, rate_ticks
 from stepsize.report.theme import Colours
 
 if TYPE_CHECKING:
@@ -45,6 +45,17 @@ def count_axis(axes: Axes, most: float, label: str = "update") -> None:
     axes.xaxis.set_major_locator(MaxNLocator(4 if is_narrow(axes) else 8, steps=[1, 2, 5, 10], integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set_xlabel(label)
+
+
+def batch_axis(axes: Axes, sizes: Sequence[int]) -> None:
+    """A logarithmic x axis with the batch sizes themselves as ticks."""
+    axes.set_xscale("log")
+    axes.set_xlim(min(sizes) / 1.25, max(sizes) * 1.25)
+    shown = sorted(set(sizes))
+    shown = shown[:: -(-len(shown) // (4 if is_narrow(axes) else 10))]
+    axes.set_xticks(shown, [count(size) for size in shown])
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel("batch size")
 
 
 def loss_axis(axes: Axes, low: float, high: float, label: str) -> None:

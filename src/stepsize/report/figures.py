@@ -13,6 +13,7 @@ from stepsize.report.pictures.noise import NOISE
 from stepsize.report.pictures.price import PRICE
 from stepsize.report.pictures.range_test import RANGE_TEST, STAGED
 from stepsize.report.pictures.rounds import DECISION, ROUNDS
+from stepsize.report.pictures.scaling import SCALING
 from stepsize.report.pictures.schedule import SCHEDULE
 from stepsize.report.pictures.sharpness import CEILING
 from stepsize.report.pictures.sweep import SWEEP_CURVES, SWEEP_ENDS
@@ -37,6 +38,7 @@ FIGURES: dict[str, Picture[Any]] = {
     "noise": NOISE,
     "batch_times": TIMES,
     "batch_updates": UPDATES,
+    "scaling": SCALING,
     "stable_rates": CEILING,
     "schedule": SCHEDULE,
 }

@@ -14,6 +14,7 @@ from stepsize._result import Result, write_atomically
 from stepsize.decide.advice import Advice
 from stepsize.decide.batch_advice import BatchAdvice
 from stepsize.decide.critical_batch_result import CriticalBatch
+from stepsize.decide.scale_result import RateScaling
 from stepsize.measure.curve import Curve
 from stepsize.measure.noise_result import NoiseScale
 from stepsize.measure.sharpness_result import Sharpness
@@ -24,6 +25,7 @@ from stepsize.report.pages.batch import batch_content, critical_content
 from stepsize.report.pages.content import Content
 from stepsize.report.pages.curve import curve_content
 from stepsize.report.pages.noise import noise_content
+from stepsize.report.pages.scaling import scaling_content
 from stepsize.report.pages.sharpness import sharpness_content
 from stepsize.report.pages.sweep import sweep_content
 from stepsize.report.pages.zoom import zoom_content
@@ -44,6 +46,7 @@ PAGES: dict[type[Result], Callable[[Any], Content]] = {
     Sharpness: sharpness_content,
     BatchAdvice: batch_content,
     CriticalBatch: critical_content,
+    RateScaling: scaling_content,
 }
 """Which results have a page. To add one: write its `Content` in `pages/` and its line here."""
 

@@ -12,7 +12,7 @@ import msgspec
 
 from stepsize._check_task import integer, positive_rate
 from stepsize.runs.cell import Cell
-from stepsize.schedules import Run, Schedule
+from stepsize.schedules import Schedule
 from stepsize.task import Task
 
 GROUP = 64
@@ -168,7 +168,7 @@ def cells_of(
     for batch_size in grid.batch_sizes:
         task = tasks[batch_size]
         for schedule in grid.schedules:
-            Schedule.parse(schedule).resolve(run_of(task))  # says now what does not fit
+            Schedule.parse(schedule).resolve(task.run)  # says now what does not fit
             rates = grid.lrs if lrs is None else lrs[batch_size, schedule]
             cells += [
                 Cell(
@@ -183,13 +183,6 @@ def cells_of(
                 for lr in rates
             ]
     return cells
-
-
-def run_of(task: Task) -> Run:
-    """The task's run, as far as a schedule needs to know it."""
-    if task.samples is None:
-        return Run(steps=task.steps)
-    return Run(steps=task.steps, samples=task.samples, batch_size=task.batch_size)
 
 
 def groups_of(

@@ -7,7 +7,7 @@ import torch
 
 from stepsize._result import frozen
 from stepsize.runs.cell import CellRun, thinned
-from stepsize.runs.plan import Job, run_of
+from stepsize.runs.plan import Job
 from stepsize.schedules import Schedule
 from stepsize.task import Task
 from stepsize.training import History, Member, train
@@ -17,7 +17,7 @@ from stepsize.training.engine import Progress
 def train_job(task: Task, job: Job, progress: Progress | None = None) -> list[CellRun]:
     """Train a group of cells as one stack; `task` has the group's batch size and horizon."""
     first = job.cells[0]
-    schedule, run = Schedule.parse(first.schedule), run_of(task)
+    schedule, run = Schedule.parse(first.schedule), task.run
     shape = schedule.values(run)[: first.until]
     history = train(
         task,

@@ -10,7 +10,7 @@ import numpy as np
 from stepsize._result import Result
 from stepsize.decide.batch_advice import BatchAdvice
 from stepsize.decide.critical_batch_result import CriticalBatch, Target
-from stepsize.report.axes import is_narrow, legend, loss_axis
+from stepsize.report.axes import batch_axis, legend, loss_axis
 from stepsize.report.numbers import count, number, rate
 from stepsize.report.picture import Picture, Table
 from stepsize.report.theme import Colours
@@ -96,7 +96,7 @@ def draw_updates(axes: Axes, data: UpdatesData, colours: Colours) -> None:
         if target.fitted:
             axes.plot(target.sizes, target.fitted, "-", color=colours.answer, alpha=shade, linewidth=0.9)
     last = data.targets[-1]
-    _batch_axis(axes, [size for target in data.targets for size in target.sizes])
+    batch_axis(axes, [size for target in data.targets for size in target.sizes])
     low, high = axes.get_xlim()
     if last.critical is not None and low < last.critical < high:
         axes.axvline(
@@ -178,7 +178,7 @@ def draw_times(axes: Axes, data: TimesData, colours: Colours) -> None:
             fillstyle="none",
             label="soonest",
         )
-    _batch_axis(axes, data.sizes)
+    batch_axis(axes, data.sizes)
     loss_axis(
         axes, max(min(data.lows), ends[1]), min(max(data.highs), ends[0]), "seconds of training to the loss"
     )
@@ -204,17 +204,6 @@ def table_times(data: TimesData) -> Table:
         for size, seconds, low, high in zip(data.sizes, data.seconds, data.lows, data.highs, strict=True)
     )
     return Table(("batch", "seconds", "95% interval"), rows)
-
-
-def _batch_axis(axes: Axes, sizes: list[int] | tuple[int, ...]) -> None:
-    """A logarithmic x axis with the batch sizes themselves as ticks."""
-    axes.set_xscale("log")
-    axes.set_xlim(min(sizes) / 1.25, max(sizes) * 1.25)
-    shown = sorted(set(sizes))
-    shown = shown[:: -(-len(shown) // (4 if is_narrow(axes) else 10))]
-    axes.set_xticks(shown, [count(size) for size in shown])
-    axes.set_xticks([], minor=True)
-    axes.set_xlabel("batch size")
 
 
 UPDATES = Picture(

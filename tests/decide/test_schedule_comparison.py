@@ -1,0 +1,125 @@
+"""compare_schedules: differences that are there, differences that are not, and what stands in the way."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import stepsize as ss
+from stepsize.decide.rehearsal import rehearse
+from stepsize.decide.schedule_comparison import SCHEDULES
+from tests.tasks import digits_task
+
+
+@pytest.fixture(scope="module")
+def found() -> ss.ScheduleComparison:
+    """A small batch, whose noise a decay to zero averages out."""
+    return ss.compare_schedules(digits_task(batch_size=8, steps=200), lr=0.1, progress=False)
+
+
+def test_every_schedule_has_its_own_best_rate(found: ss.ScheduleComparison) -> None:
+    assert found.status == "ok"
+    assert len(found.rows) == len(SCHEDULES)
+    losses = [row.loss for row in found.rows if row.loss is not None]
+    assert losses == sorted(losses)
+    assert found.best == found.rows[0].schedule
+    assert all(row.lr is not None and row.lr > 0 for row in found.rows)
+    assert all(len(row.by_seed) == 3 for row in found.rows)
+
+
+def test_differences_are_those_of_the_seeds(found: ss.ScheduleComparison) -> None:
+    best = np.array(found.rows[0].by_seed)
+    for row in found.rows[1:]:
+        assert row.behind == pytest.approx(float((np.array(row.by_seed) - best).mean()))
+        assert row.behind is not None
+        assert row.behind_low is not None
+        assert row.behind_high is not None
+        assert row.behind_low <= row.behind <= row.behind_high
+        assert row.alike == (row.behind_low <= 0)
+
+
+def test_it_reads_well_and_comes_back(found: ss.ScheduleComparison) -> None:
+    assert "schedules after 200 of 200 updates" in str(found)
+    assert found.why in str(found)
+    again = ss.ScheduleComparison.from_json(found.to_json())
+    assert (again.best, again.rows, again.alike) == (found.best, found.rows, found.alike)
+
+
+def test_a_schedule_that_stops_early_is_told_from_one_that_goes_on() -> None:
+    task = digits_task(steps=100)
+    found = ss.compare_schedules(
+        task, ["fixed", "decay('3%') | fixed(1e-9)"], lr=0.3, seeds=4, progress=False
+    )
+    assert found.best is not None
+    assert found.best.startswith("fixed")
+    assert found.alike == ()
+    assert "beyond what the seeds scatter" in found.why
+
+
+def test_two_names_of_almost_one_schedule_are_alike() -> None:
+    task = digits_task(steps=80)
+    found = ss.compare_schedules(
+        task, ["linear", "poly(power=1.01)"], lr=0.5, steps=40, seeds=3, progress=False
+    )
+    assert len(found.alike) == 1
+    assert "No difference detected" in found.why
+    assert (found.steps, found.horizon) == (40, 80)
+
+
+def test_one_seed_detects_nothing() -> None:
+    found = ss.compare_schedules(
+        digits_task(), ["fixed", "linear"], lr=0.5, steps=30, seeds=1, progress=False
+    )
+    assert found.rows[1].behind_low is None
+    assert "pass seeds=3" in found.why
+
+
+def test_nothing_learned_is_no_answer() -> None:
+    x, y = torch.zeros(400, 3), torch.randint(0, 2, (400,), generator=torch.Generator().manual_seed(0))
+    task = ss.Task(
+        model=partial(nn.Linear, 3, 2),
+        loss=ss.supervised(nn.CrossEntropyLoss()),
+        train=(x, y),
+        val=(x[:100], y[:100]),
+        optimizer=torch.optim.SGD,
+        batch_size=20,
+        steps=20,
+    )
+    found = ss.compare_schedules(task, ["fixed", "linear"], lr=0.1, seeds=2, progress=False)
+    assert (found.status, found.best) == ("no_answer", None)
+    assert "no rate learns" in str(found)
+
+
+def test_ctrl_c_keeps_the_schedules_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: list[Any] = []
+
+    def interrupted(task: ss.Task, shape: Any, *args: Any, **options: Any) -> Any:
+        if shapes and shape is not shapes[0]:
+            raise KeyboardInterrupt
+        shapes.append(shape)
+        return rehearse(task, shape, *args, **options)
+
+    monkeypatch.setattr("stepsize.decide.schedule_comparison.rehearse", interrupted)
+    found = ss.compare_schedules(digits_task(), lr=0.5, steps=30, seeds=1, progress=False)
+    assert found.status == "interrupted"
+    assert len(found.rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("schedules", "options", "message"),
+    [
+        (["fixed"], {}, "two or more"),
+        (["fixed", "fixed"], {}, "all different"),
+        (["fixed", "linear"], {"lr": -1.0}, "lr must be"),
+        (["fixed", "linear"], {"seeds": 0}, "seeds must be"),
+        (["fixed", "linear"], {"steps": 10_000}, "steps must not exceed"),
+    ],
+)
+def test_wrong_use_is_named(schedules: list[str], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ss.compare_schedules(digits_task(), schedules, progress=False, **options)
