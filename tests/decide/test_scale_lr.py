@@ -56,9 +56,12 @@ def test_it_reads_well_and_comes_back(measured: ss.RateScaling) -> None:
 
 def test_what_will_be_done_is_told_before_it_starts() -> None:
     told: list[str] = []
-    ss.scale_lr(digits_task(), to=100, lr=0.6, seeds=1, budget="0.5 s", progress=False, announce=told.append)
+    found = ss.scale_lr(
+        digits_task(), to=100, lr=0.6, seeds=1, budget="0.001 s", progress=False, announce=told.append
+    )
+    assert found.status == "out_of_time"
     assert "Best rates at batch" in told[0]
-    assert "1 seeds over 0.125 of the run" in told[0]
+    assert "1 seed over 0.125 of the run" in told[0]
 
 
 def test_a_rule_reads_the_tasks_own_optimizer_and_measures_its_noise() -> None:

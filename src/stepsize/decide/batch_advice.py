@@ -20,7 +20,8 @@ BatchStatus = Literal["ok", "edge", "no_answer", "interrupted", "out_of_time"]
 class BatchTime(msgspec.Struct, frozen=True, kw_only=True):
     """One batch size: seconds to the hardest target, updates times seconds per update, at its best rate.
 
-    `low` and `high` are the 95% interval, from those of both factors.
+    `updates` are those measured, drawn towards the fitted curve as far as the seeds scatter. `low` and `high`
+    are the 95% interval, from those of both factors.
     """
 
     batch_size: int

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import get_args
 
+import numpy as np
+
 from stepsize._progress import Reporter, reporting
 from stepsize._result import provenance
 from stepsize.decide.batch_advice import BatchAdvice, BatchStatus, BatchTime, Choice, Objective
@@ -34,8 +36,9 @@ def find_batch_size(
 ) -> BatchAdvice:
     """Find the batch size that reaches a loss soonest, with the fewest samples, or within a budget.
 
-    time(B) = updates(B) × seconds per update(B): the first measured as in `critical_batch`, the rate tuned at
-    each size, the second as in `throughput`. Its interval adds those of both factors in quadrature, in logs.
+    time(B) = updates(B) × seconds per update(B). The first is measured as in `critical_batch`, the rate tuned
+    at each size, and drawn towards the curve fitted there as far as seeds scatter; the second is measured as
+    in `throughput`. The interval adds those of both factors in quadrature, in logs.
 
     Args:
         task: what to train; nothing of it is changed.
@@ -109,31 +112,45 @@ def decide(
 
 def _times(target: Target, speed: Throughput) -> tuple[BatchTime, ...]:
     known = {row.batch_size: row for row in speed.rows if row.status == "ok"}
-    times = []
+    times, share = [], _share_of_the_curve(target)
     for row in target.rows:
         pace = known.get(row.batch_size)
         if pace is None or row.updates is None or row.lr is None:
             continue
         assert pace.seconds is not None
         assert pace.high is not None
-        assert row.samples is not None
         of_updates = math.inf if row.updates_high is None else math.log(row.updates_high / row.updates)
+        updates = row.updates * (target.fit.updates(row.batch_size) / row.updates) ** share
         half = math.hypot(of_updates, math.log(pace.high / pace.seconds))
-        seconds = row.updates * pace.seconds
+        seconds = updates * pace.seconds
         times.append(
             BatchTime(
                 batch_size=row.batch_size,
                 lr=row.lr,
-                updates=row.updates,
+                updates=updates,
                 seconds_per_update=pace.seconds,
                 seconds=seconds,
                 low=seconds * math.exp(-half),
                 # With one seed nothing is known of the spread; JSON has no infinity.
                 high=seconds * math.exp(min(half, 300.0)),
-                samples=row.samples,
+                samples=updates * row.batch_size,
             )
         )
     return tuple(times)
+
+
+def _share_of_the_curve(target: Target) -> float:
+    """How far, in logs, updates are drawn from what was measured to the fitted curve.
+
+    The smallest of several noisy times is too small, and the curve has the less noise: it counts by the share
+    of the seeds' variance in all that the measured updates scatter about it.
+    """
+    known = [np.log(np.maximum(row.by_seed, 1.0)) for row in target.rows if row.updates is not None]
+    error = target.fit.error
+    if target.fit.batch is None or not error or any(len(logs) < 2 for logs in known):
+        return 0.0
+    of_means = float(np.mean([logs.var(ddof=1) / len(logs) for logs in known]))
+    return min(1.0, of_means / error**2)
 
 
 def _soonest(times: Sequence[BatchTime]) -> Choice:

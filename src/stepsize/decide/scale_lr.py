@@ -155,7 +155,8 @@ def _of_task(
                 task, sizes, schedule, lr=lr, at=begin, seeds=seeds, budget=budget, reporter=reporter
             )
             announce(
-                f"Best rates at batch {', '.join(f'{size:,}' for size in sizes)}: {seeds} seeds over "
+                f"Best rates at batch {', '.join(f'{size:,}' for size in sizes)}: "
+                f"{seeds} seed{'s' if seeds > 1 else ''} over "
                 f"{rates.share:.3g} of the run, about {rates.seconds:,.0f} s on this machine."
             )
             return scaled_as_measured(task, begin, end, sizes, rates, curvature, reporter)
