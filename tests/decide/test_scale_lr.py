@@ -111,6 +111,17 @@ def test_ctrl_c_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None
     assert "Interrupted" in found.why
 
 
+def test_ctrl_c_while_the_rate_is_sought_ends_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stepsize.decide.search.rehearse", interrupted)
+    found = ss.scale_lr(digits_task(), to=100, seeds=1, **silent)
+    assert (found.status, found.measured) == ("interrupted", ())
+    with pytest.raises(KeyboardInterrupt):
+        ss.compare_schedules(digits_task(), progress=False)
+
+
 def test_a_task_that_cannot_learn_has_no_answer() -> None:
     x, y = torch.zeros(400, 3), torch.randint(0, 2, (400,), generator=torch.Generator().manual_seed(0))
     task = ss.Task(
@@ -162,6 +173,7 @@ def test_wrong_use_of_a_rate_is_named(arguments: Any, options: Any, message: str
         ({"to": 100, "rule": "cubic"}, "rule must be one of"),
         ({"to": 100, "batch_sizes": [16, 64]}, "3 different ones"),
         ({"to": 100, "batch_sizes": [16, 64, 5000]}, "must not exceed the 1,500"),
+        ({"to": 1500, "batch_sizes": [2, 4, 8]}, "within a factor 16"),
         ({"to": 100, "budget": "soon"}, "budget must be"),
         ({"to": 100, "lr": 0.0}, "lr must be"),
         ({"to": 100, "seeds": 0}, "seeds must be"),

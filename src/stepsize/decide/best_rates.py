@@ -104,6 +104,8 @@ class BestRates:
                 self._tasks[self._at], schedule=self._schedule, budget=FIRST, progress=self._reporter
             )
             self.beginning, lr = found.cost, found.lr
+            if found.status == "interrupted":
+                raise KeyboardInterrupt
             if lr is None:
                 self.no_rate = found.why
                 return

@@ -21,7 +21,7 @@ from stepsize.decide.critical_batch_result import (
     Target,
     fit_text,
 )
-from stepsize.decide.find_lr import find_lr
+from stepsize.decide.known_rate import known_rate
 from stepsize.decide.noise_prediction import agreement, prediction_from_noise
 from stepsize.decide.speed import Speed
 from stepsize.estimate.critical_batch import fit_critical_batch
@@ -97,12 +97,8 @@ def critical_batch(
     plan = planned(task, batch_sizes, seeds, budget)
     (announce or _log.info)(_announcement(plan))
     with reporting(progress) as reporter:
-        if lr is None:
-            advice = find_lr(at_batch_size(task, plan.base), progress=reporter)
-            if advice.lr is None:
-                raise ValueError(f"lr must be given, since none was found: {advice.why}")
-            lr = advice.lr
-        measured = Rounds(task, plan, lr, targets, reporter, started)
+        begin, _ = known_rate(at_batch_size(task, plan.base), lr, progress=reporter)
+        measured = Rounds(task, plan, begin, targets, reporter, started)
         measured.run()
         prediction = None
         if noise and measured.targets and not measured.ended:

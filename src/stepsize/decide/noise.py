@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stepsize.decide.budget import Budget
-from stepsize.decide.find_lr import find_lr
+from stepsize.decide.known_rate import known_rate
 from stepsize.measure.noise_result import NoiseScale
 from stepsize.measure.noise_scale import noise_scale
 from stepsize.schedules import Schedule
@@ -37,11 +37,7 @@ def noise_with_budget(
     """
     seconds = None if budget is None else _seconds(Budget.parse(budget), task)
     started = time.perf_counter()
-    if lr is None:
-        advice = find_lr(task, schedule=schedule, progress=progress)
-        if advice.lr is None:
-            raise ValueError(f"lr must be given, since none was found: {advice.why}")
-        lr = advice.lr
+    lr, _ = known_rate(task, lr, schedule=schedule, progress=progress)
     if seconds is not None:
         seconds = max(1e-3, seconds - (time.perf_counter() - started))
     return noise_scale(task, lr, schedule=schedule, seconds=seconds, progress=progress, **options)

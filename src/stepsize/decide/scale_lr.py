@@ -16,7 +16,7 @@ from stepsize._progress import Reporter, reporting
 from stepsize._result import provenance
 from stepsize.decide.best_rates import BestRates, with_batch_size
 from stepsize.decide.budget import Budget
-from stepsize.decide.find_lr import find_lr
+from stepsize.decide.known_rate import known_rate
 from stepsize.decide.noise_prediction import mean_noise, prediction_from_noise
 from stepsize.decide.scale_measured import scaled_as_measured, sizes_to_measure
 from stepsize.decide.scale_result import RateScaling
@@ -177,12 +177,7 @@ def _rule_on_task(
     started = time.perf_counter()
     small = with_batch_size(task, from_)
     _settings(small, 1.0)  # refuses an unknown optimizer before anything is measured
-    cost = Cost(updates=0, samples=0, seconds=0.0, runs=0.0)
-    if lr is None:
-        advice = find_lr(small, schedule=schedule, progress=reporter)
-        if advice.lr is None:
-            raise ValueError(f"lr must be given, since none was found: {advice.why}")
-        lr, cost = advice.lr, advice.cost
+    lr, cost = known_rate(small, lr, schedule=schedule, progress=reporter)
     scale, warnings = _samples_of(noise), []
     if noise is None:
         updates = max(1, math.ceil(NOISE_SHARE * small.steps))

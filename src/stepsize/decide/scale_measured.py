@@ -20,6 +20,9 @@ from stepsize.task import Task
 SPAN = 16
 """Batch sizes to measure at reach over this factor at least, unless given."""
 
+FAR = 16
+"""Factor beyond the batch sizes measured over which a law is still asked."""
+
 CURVED_AFTER = 100
 """Updates after which the curvature is taken, at most a tenth of the run."""
 
@@ -176,7 +179,11 @@ def _between(from_: int, to: int, sizes: Sequence[int]) -> list[int]:
 
 
 def sizes_to_measure(task: Task, from_: int, to: int, batch_sizes: Sequence[int] | None) -> list[int]:
-    """Those asked for; or the two and the one between, widened until they reach over `SPAN`."""
+    """Those asked for; or the two and the one between, widened until they reach over `SPAN`.
+
+    Raises `ValueError` for fewer than three, sizes beyond the data, or asked-for ones too far from `from_` or
+    `to` to say anything of them.
+    """
     if batch_sizes is not None:
         sizes = sorted(integer("batch_sizes", size, at_least=1) for size in batch_sizes)
         if len(set(sizes)) < FEWEST or len(set(sizes)) < len(sizes):
@@ -185,6 +192,12 @@ def sizes_to_measure(task: Task, from_: int, to: int, batch_sizes: Sequence[int]
             raise ValueError(
                 f"batch_sizes must not exceed the {task.samples:,} training samples, but hold {sizes[-1]:,}"
             )
+        for size in (from_, to):
+            if not sizes[0] / FAR <= size <= sizes[-1] * FAR:
+                raise ValueError(
+                    f"batch_sizes must lie within a factor {FAR} of from_ and to, but {size:,} is farther "
+                    f"from all of {sizes}"
+                )
         return sizes
     low, high = min(from_, to), max(from_, to)
     most = high if task.samples is None else max(high, task.samples // 2)

@@ -12,7 +12,7 @@ from scipy import special
 from stepsize._check_task import integer, positive_rate
 from stepsize._progress import Reporter, reporting
 from stepsize._result import Provenance, Result, provenance
-from stepsize.decide.find_lr import find_lr
+from stepsize.decide.known_rate import known_rate
 from stepsize.decide.rehearsal import Rehearsal, Shape, merged, rehearse
 from stepsize.decide.speed import Speed
 from stepsize.decide.verdict import learns
@@ -146,16 +146,12 @@ def compare_schedules(
     done: dict[str, Rehearsal] = {}
     interrupted = False
     with reporting(progress) as reporter:
-        if lr is None:
-            advice = find_lr(task, schedule=parsed[0], progress=reporter)
-            if advice.lr is None:
-                raise ValueError(f"lr must be given, since none was found: {advice.why}")
-            lr = advice.lr
+        about, _ = known_rate(task, lr, schedule=parsed[0], progress=reporter)
         reporter.expect(length * len(FACTORS) * seeds * len(texts))
         try:
             for text, schedule in zip(texts, parsed, strict=True):
                 reporter.phase(f"schedule {text}")
-                done[text] = _best_of(task, Shape.of(schedule, task), lr, chosen, length, reporter)
+                done[text] = _best_of(task, Shape.of(schedule, task), about, chosen, length, reporter)
         except KeyboardInterrupt:
             interrupted = True
     return _compared(task, done, interrupted, length, chosen)
