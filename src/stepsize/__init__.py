@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from stepsize.decide.find_lr import find_lr
     from stepsize.decide.scale_lr import scale_lr
     from stepsize.decide.scale_result import RateScaling
-    from stepsize.decide.schedule_comparison import ScheduleComparison, compare_schedules
+    from stepsize.decide.schedule_comparison import compare_schedules
+    from stepsize.decide.schedule_comparison_result import ScheduleComparison
+    from stepsize.decide.training_advice import TrainingAdvice
     from stepsize.decide.tune import tune
+    from stepsize.decide.warmup import find_warmup
+    from stepsize.decide.warmup_result import WarmupComparison
     from stepsize.estimate.diagnosis import Diagnosis, diagnose
     from stepsize.estimate.scaling import Hyperparameters
     from stepsize.measure.curve import Curve
@@ -55,7 +59,10 @@ _HOME = {
     "Task": "stepsize.task",
     "Hyperparameters": "stepsize.estimate.scaling",
     "RateScaling": "stepsize.decide.scale_result",
-    "ScheduleComparison": "stepsize.decide.schedule_comparison",
+    "ScheduleComparison": "stepsize.decide.schedule_comparison_result",
+    "TrainingAdvice": "stepsize.decide.training_advice",
+    "WarmupComparison": "stepsize.decide.warmup_result",
+    "find_warmup": "stepsize.decide.warmup",
     "compare_schedules": "stepsize.decide.schedule_comparison",
     "scale_lr": "stepsize.decide.scale_lr",
     "Zoom": "stepsize.measure.zoom",
@@ -95,6 +102,8 @@ __all__ = [
     "Stage",
     "Task",
     "Throughput",
+    "TrainingAdvice",
+    "WarmupComparison",
     "Zoom",
     "__version__",
     "accuracy",
@@ -104,6 +113,7 @@ __all__ = [
     "diagnose",
     "find_batch_size",
     "find_lr",
+    "find_warmup",
     "noise_scale",
     "preserved",
     "range_test",

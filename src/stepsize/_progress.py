@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -61,6 +62,52 @@ class Bar:
         # Work that was not foreseen moves the end away instead of standing at 100%.
         total = max(self._expected, round(self._done * 1.02))
         self._progress.update(self._bar, completed=self._done, total=total)
+
+
+class OutOfTimeError(Exception):
+    """The budget in seconds is used up."""
+
+
+class Deadline:
+    """A reporter that passes everything on and raises `OutOfTimeError` after `deadline`.
+
+    That is a time of `time.perf_counter`.
+    """
+
+    def __init__(self, reporter: Reporter, deadline: float) -> None:
+        self._reporter, self._deadline = reporter, deadline
+
+    def expect(self, updates: int) -> None:
+        self._reporter.expect(updates)
+
+    def phase(self, name: str) -> None:
+        self._check()
+        self._reporter.phase(name)
+
+    def advance(self, updates: int) -> None:
+        self._reporter.advance(updates)
+        self._check()
+
+    def _check(self) -> None:
+        if time.perf_counter() > self._deadline:
+            raise OutOfTimeError
+
+
+class Onward:
+    """A reporter for the parts of a longer work: what a part expects is added to what is done."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter, self._done = reporter, 0
+
+    def expect(self, updates: int) -> None:
+        self._reporter.expect(self._done + updates)
+
+    def phase(self, name: str) -> None:
+        self._reporter.phase(name)
+
+    def advance(self, updates: int) -> None:
+        self._done += updates
+        self._reporter.advance(updates)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -66,8 +67,62 @@ def test_find_prints_the_answer_and_exits_with_zero(
 
 
 def test_quiet_prints_the_rate_alone(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["tune", f"{project}:make_task", "--seeds", "1", "--quiet"]) == 0
+    assert main(["find", f"{project}:make_task", "--seeds", "1", "--quiet"]) == 0
     assert float(capsys.readouterr().out) > 0
+
+
+def test_tune_says_everything_on_one_screen(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    json, page = tmp_path / "a.json", tmp_path / "a.html"
+    command = ["tune", f"{project}:task", "--batch-sizes", "50,100", "--seeds", "2"]
+    assert main([*command, "--json", str(json), "--report", str(page)]) == 0
+    printed = capsys.readouterr()
+    assert "Tuning digits: batch size, schedule, warm-up, rate, check. About" in printed.err
+    for word in ("batch size", "learning rate", "schedule", "expected loss", "Something else instead"):
+        assert word in printed.out
+    assert len(printed.out.splitlines()) <= 40
+    advice = ss.TrainingAdvice.load(json)
+    assert advice.batch is not None
+    assert {row.batch_size for row in advice.batch.times} == {50, 100}
+    text = page.read_text()
+    assert "Train digits with batches of" in text
+    assert "Schedules at equal budget" in text
+
+
+def test_quiet_tune_prints_what_a_shell_can_read(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--batch-size", "100", "--schedule", "warmup(5) | cosine", "--seeds", "1", "--quiet"]
+    assert main(["tune", f"{project}:task", *options]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    read = dict(pair.split("=", 1) for pair in shlex.split(printed.out))
+    assert read["batch_size"] == "100"
+    assert read["steps"] == "40"
+    assert float(read["lr"]) > 0
+    assert "warmup(5) | cosine()" in read["schedule"]
+
+
+def test_compare_prints_and_writes(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, picture = tmp_path / "a.html", tmp_path / "a.png"
+    options = [
+        "--lr",
+        "0.3",
+        "--seeds",
+        "2",
+        "--budget",
+        "4 runs",
+        "--schedule",
+        "linear",
+        "--schedule",
+        "fixed",
+    ]
+    outputs = ["--report", str(page), "--plot", str(picture)]
+    assert main(["compare", f"{project}:task", *options, *outputs]) == 0
+    assert "linear()" in capsys.readouterr().out
+    assert "Schedules at equal budget" in page.read_text()
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert main(["compare", f"{project}:task", *options, "--quiet"]) == 0
+    assert capsys.readouterr().out.strip() in ("linear()", "fixed()")
 
 
 def test_no_answer_exits_with_one(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,6 +203,9 @@ def test_overrides_reach_the_task(project: Path, tmp_path: Path) -> None:
         (["tune", "FILE:task", "--report", "/no/such/folder/page.html"], "/no/such/folder"),
         (["tune", "FILE:task", "--plot", "picture.bmp"], "--plot must end in .png, .svg or .pdf"),
         (["tune", "FILE:task", "--bogus"], "--bogus"),
+        (["tune", "FILE:task", "--batch-size", "8", "--batch-sizes", "8,16"], "exclude each other"),
+        (["tune", "FILE:task", "--objective", "speed"], "objective must be 'time', 'compute' or 'budget'"),
+        (["compare", "FILE:task", "--schedule", "linear"], "schedules must be two or more"),
         (["tune"], "TASK"),
     ],
 )

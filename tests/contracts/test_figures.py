@@ -16,12 +16,20 @@ from stepsize.report.svg import inline_svg
 from stepsize.report.theme import THEMES, ThemeName
 from tests.report.batches import batch_advice, critical, scaling
 from tests.report.samples import advice, curve, no_answer, noise, sharpness, zoom
+from tests.report.trainings import schedules, training, warmups
 from tests.runs.samples import sweep
 
 RESULTS: dict[str, Result] = {
     "advice": advice(),
     "advice without an answer": no_answer("noise_dominated", "the seeds disagree"),
     "advice on one rate": advice(rehearsals=(msgspec.structs.replace(advice().rehearsals[-1]),)),
+    "training": training(),
+    "training with all but the rate given": training(batch=None, schedules=None, warmup=None),
+    "training at a price that is not known": training(omissions=()),
+    "schedules": schedules(),
+    "schedules that do not learn": schedules(best=None),
+    "warm-ups": warmups(),
+    "warm-ups that diverge": warmups(survives=False),
     "range test": curve(),
     "staged": curve(staged=True),
     "one seed": curve(seeds=1, diverges=False),

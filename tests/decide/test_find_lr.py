@@ -270,7 +270,3 @@ def test_adam_on_small_digits() -> None:
     assert advice.status == "ok"
     assert advice.lr is not None
     assert 1e-4 < advice.lr < 1.0
-
-
-def test_tune_is_find_lr_for_now() -> None:
-    assert ss.tune(digits_task(), seeds=1).lr == ss.find_lr(digits_task(), seeds=1).lr

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepsize._words import duration
 from stepsize.report import numbers
 
 
@@ -47,7 +48,9 @@ def test_percent(share: float | None, text: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.04, "0.0 s"),
+        (0.0, "0.0 s"),
+        (0.0004, "0.4 ms"),
+        (0.04, "40 ms"),
         (9.94, "9.9 s"),
         (9.96, "10 s"),
         (59.6, "1 min"),
@@ -57,7 +60,7 @@ def test_percent(share: float | None, text: str) -> None:
     ],
 )
 def test_duration(seconds: float, text: str) -> None:
-    assert numbers.duration(seconds) == text
+    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -227,8 +227,8 @@ def test_a_result_without_a_page_is_refused() -> None:
 
     with pytest.raises(
         TypeError,
-        match="a page can be written of Advice, Curve, Zoom, Runs, NoiseScale, Sharpness, BatchAdvice, "
-        "CriticalBatch, RateScaling, but not of a Other",
+        match="a page can be written of TrainingAdvice, Advice, ScheduleComparison, WarmupComparison, Curve, "
+        "Zoom, Runs, NoiseScale, Sharpness, BatchAdvice, CriticalBatch, RateScaling, but not of a Other",
     ):
         page(Other())
 

@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 from stepsize._version import __version__
-from stepsize.cli.advise import find, tune
 from stepsize.cli.batch import batch
+from stepsize.cli.compare import compare
+from stepsize.cli.find import find
 from stepsize.cli.noise import noise
 from stepsize.cli.scale import scale
 from stepsize.cli.schedule import schedule
 from stepsize.cli.selftest import selftest
 from stepsize.cli.sweep import sweep
+from stepsize.cli.tune import tune
 
 NO_ANSWER, WRONG_USE = 1, 2
 
@@ -27,6 +29,7 @@ app = typer.Typer(
 app.command("tune")(tune)
 app.command("find")(find)
 app.command("noise")(noise)
+app.command("compare")(compare)
 app.command("batch")(batch)
 app.command("scale")(scale)
 app.command("schedule")(schedule)

@@ -7,16 +7,23 @@ from typing import Annotated
 
 import typer
 
-from stepsize.cli.advise import (
+from stepsize.cli.load import load_task
+from stepsize.cli.options import (
+    BatchSizes,
     Debug,
     Epochs,
     JsonPath,
+    Limit,
+    Memory,
+    ObjectiveName,
     ReportPath,
     Steps,
     TaskName,
+    announce,
+    batch_sizes_of,
     changed,
+    silent,
 )
-from stepsize.cli.load import load_task
 from stepsize.cli.output import check_outputs, deliver
 
 NO_ANSWER = 1
@@ -24,15 +31,9 @@ NO_ANSWER = 1
 
 def batch(
     task: TaskName,
-    batch_sizes: Annotated[
-        str | None,
-        typer.Option("--batch-sizes", help="To try, as '16,64,256'; else seven about the task's own."),
-    ] = None,
-    objective: Annotated[str, typer.Option("--objective", help="time, compute or budget.")] = "time",
-    limit: Annotated[
-        str | None,
-        typer.Option("--limit", help="Training time for the objective budget: '10 min' or '0.5 runs'."),
-    ] = None,
+    batch_sizes: BatchSizes = None,
+    objective: ObjectiveName = "time",
+    limit: Limit = None,
     lr: Annotated[
         float | None, typer.Option("--lr", help="Where the rates begin; else what find_lr finds.")
     ] = None,
@@ -43,9 +44,7 @@ def batch(
         str | None,
         typer.Option("--budget", help="What the answer may cost: '20 runs', '5 min'."),
     ] = None,
-    memory: Annotated[
-        int | None, typer.Option("--memory", help="MiB that a batch may use; else as the device has.")
-    ] = None,
+    memory: Memory = None,
     noise: Annotated[
         bool, typer.Option("--noise/--no-noise", help="Predict from the noise scale as well.")
     ] = True,
@@ -75,25 +74,9 @@ def batch(
         budget=budget,
         noise=noise,
         progress=False if quiet else None,
-        announce=_silent if quiet else _announce,
+        announce=silent if quiet else announce,
     )
     short = None if found.batch_size is None else str(found.batch_size)
     deliver(found, short, json, report, plot, quiet, f"{found.critical}\n\n{found}")
     if found.batch_size is None:
         raise typer.Exit(NO_ANSWER)
-
-
-def batch_sizes_of(text: str) -> list[int]:
-    """Read '16,64,256'."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise ValueError(f"--batch-sizes must be whole numbers and commas, as 16,64,256, but is {text!r}")
-    return [int(part) for part in parts]
-
-
-def _announce(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-def _silent(text: str) -> None:
-    pass

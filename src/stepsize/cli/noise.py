@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from stepsize.cli.advise import (
+from stepsize.cli.load import load_task
+from stepsize.cli.options import (
     BatchSize,
     Debug,
     Epochs,
@@ -18,7 +19,6 @@ from stepsize.cli.advise import (
     TaskName,
     changed,
 )
-from stepsize.cli.load import load_task
 from stepsize.cli.output import check_outputs, deliver
 
 NO_ANSWER = 1

@@ -56,3 +56,10 @@ def write_files(result: Result, json: Path | None, report: Path | None, plot: Pa
         result.report(report)
     if plot is not None:
         result.plot(plot)
+
+
+def wrote(*paths: Path | None) -> None:
+    """Tell on standard error which files there are now."""
+    for path in paths:
+        if path is not None and str(path) != "-":
+            typer.echo(f"wrote {path}", err=True)

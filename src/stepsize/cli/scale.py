@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stepsize.cli.advise import Debug, Epochs, JsonPath, ReportPath, ScheduleText, Steps, changed
 from stepsize.cli.load import load_task
+from stepsize.cli.options import (
+    Debug,
+    Epochs,
+    JsonPath,
+    ReportPath,
+    ScheduleText,
+    Steps,
+    announce,
+    batch_sizes_of,
+    changed,
+    silent,
+)
 from stepsize.cli.output import check_outputs, deliver
 
 if TYPE_CHECKING:
@@ -73,7 +84,6 @@ def scale(
 
     Exit code: 0 with an answer, 1 without, 2 for wrong use.
     """
-    from stepsize.cli.batch import batch_sizes_of
     from stepsize.decide.scale_lr import scale_lr
 
     check_outputs(json, report, plot)
@@ -96,7 +106,7 @@ def scale(
             "seeds": seeds,
             "budget": budget,
             "progress": False if quiet else None,
-            "announce": _silent if quiet else _announce,
+            "announce": silent if quiet else announce,
         }
     found = scale_lr(subject, from_, to, rule, **options)  # type: ignore[arg-type] # a rule is refused by name
     deliver(found, None if found.lr is None else f"{found.lr:.6g}", json, report, plot, quiet)
@@ -124,11 +134,3 @@ def _hyperparameters(
         except (ValueError, IndexError):
             raise ValueError(f"--betas must be two numbers, as 0.9,0.999, but is {betas!r}") from None
     return Hyperparameters(lr=lr, betas=averages, weight_decay=weight_decay, warmup=warmup, steps=steps)
-
-
-def _announce(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-def _silent(text: str) -> None:
-    pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -9,21 +10,40 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from stepsize.decide.advice import Advice, Price
+    from stepsize.decide.training_advice import TrainingAdvice
     from stepsize.task import Task
 
 
 def print_advice(advice: Advice, task: Task, *, to_stderr: bool) -> None:
     """Print the answer, why, what else was noticed, and the cost."""
     console = Console(stderr=to_stderr, highlight=False, soft_wrap=not Console(stderr=to_stderr).is_terminal)
-    lines = rows(advice, task)
-    width = max(len(name) for name, _ in lines)
-    for name, value in lines:
-        style = "bold" if name == "learning rate" else ""
-        console.print(Text.assemble((f"{name:{width}}  ", "dim"), (value, style)))
+    _print_pairs(console, rows(advice, task), "learning rate")
     console.print()
     console.print(Text(advice.why))
     for warning in advice.warnings:
         console.print(Text(f"warning: {warning}", style="yellow"))
+
+
+def print_training(advice: TrainingAdvice, *, to_stderr: bool) -> None:
+    """Print the answer on one screen: what to do, what it costs to do otherwise, and why."""
+    console = Console(stderr=to_stderr, highlight=False, soft_wrap=not Console(stderr=to_stderr).is_terminal)
+    console.print(Text.assemble((f"{advice.task}", "bold"), f", judged on {advice.loss_kind}"))
+    _print_pairs(console, advice.rows(), "batch size", "learning rate", "schedule")
+    if advice.omissions:
+        console.print()
+        console.print(Text("Something else instead", "bold"))
+        _print_pairs(console, [(f"{one.part} {one.instead}", one.words) for one in advice.omissions])
+    console.print()
+    for reason in advice.reasons:
+        console.print(Text(reason))
+    for warning in advice.warnings:
+        console.print(Text(f"warning: {warning}", style="yellow"))
+
+
+def _print_pairs(console: Console, pairs: Sequence[tuple[str, str]], *bold: str) -> None:
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        console.print(Text.assemble((f"{name:{width}}  ", "dim"), (value, "bold" if name in bold else "")))
 
 
 def rows(advice: Advice, task: Task) -> list[tuple[str, str]]:

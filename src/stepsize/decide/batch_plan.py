@@ -10,10 +10,9 @@ import numpy as np
 
 from stepsize._check_task import integer
 from stepsize.decide.budget import Budget
-from stepsize.decide.speed import Speed
+from stepsize.decide.speed import Speed, seconds_per_update
 from stepsize.measure.updates_to_target import CHECKS, at_batch_size
 from stepsize.task import Task
-from stepsize.training import Member, train
 
 SIZES = 7
 """Batch sizes by default, each twice the one before, the task's own in the middle: a factor of 64."""
@@ -32,9 +31,6 @@ SHORTEST = 32
 
 UP, DOWN = 1.6, 1.3
 """Room left beyond the updates expected: as many as at the size below; in proportion at the size above."""
-
-TIMED = 5
-"""Updates on which a batch size is timed before the measurement."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +66,10 @@ def planned(task: Task, batch_sizes: Sequence[int] | None, seeds: int, budget: s
     """Check what was asked for, time every batch size, and fit the length of the runs to the budget."""
     limit = None if budget is None else Budget.parse(budget)
     integer("seeds", seeds, at_least=1)
-    sizes = _sizes(task, batch_sizes)
+    sizes = checked_sizes(task, batch_sizes)
     base = min(sizes, key=lambda size: abs(math.log(size / task.batch_size)))
     chosen = tuple(task.seed + i for i in range(seeds))
-    per_update = {size: _seconds_per_update(task, size) for size in {*sizes, task.batch_size}}
+    per_update = {size: seconds_per_update(at_batch_size(task, size)) for size in {*sizes, task.batch_size}}
     seconds = None
     if limit is not None:
         runs = 0.0 if limit.runs is None else limit.runs
@@ -102,12 +98,8 @@ def _expected(task: Task, size: int, plan: BatchPlan) -> float:
     return speed.cost(count, math.ceil(_steps(size, plan))) + CHECKS * count * speed.evaluation
 
 
-def _seconds_per_update(task: Task, size: int) -> float:
-    small = at_batch_size(task, size)
-    return train(small, [Member(0.0, task.seed)], np.zeros(TIMED), engine="loop").cost.seconds / TIMED
-
-
-def _sizes(task: Task, batch_sizes: Sequence[int] | None) -> tuple[int, ...]:
+def checked_sizes(task: Task, batch_sizes: Sequence[int] | None) -> tuple[int, ...]:
+    """The batch sizes, rising; by default those about the task's own."""
     if batch_sizes is not None:
         sizes = tuple(sorted(integer("batch_sizes", size, at_least=1) for size in batch_sizes))
         if not sizes or len(set(sizes)) < len(sizes):

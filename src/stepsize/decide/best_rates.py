@@ -13,13 +13,13 @@ from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import find_lr
 from stepsize.decide.rehearsal import Rehearsal, Shape, merged, rehearse
 from stepsize.decide.scale_result import BestRate
-from stepsize.decide.speed import Speed
+from stepsize.decide.speed import Speed, seconds_per_update
 from stepsize.decide.verdict import learns
 from stepsize.estimate import Regret, Shift
 from stepsize.estimate.optimum import optimum
 from stepsize.schedules import Schedule
 from stepsize.task import Task
-from stepsize.training import Cost, Member, train
+from stepsize.training import Cost
 
 GRID = 1.5
 """Factor between the rates tried at one batch size."""
@@ -83,7 +83,7 @@ class BestRates:
         self._lr, self._at = lr, at
         self._started = time.perf_counter()
         self._speeds = {size: Speed.of(self._tasks[size]) for size in sizes}
-        per_update = {size: _seconds_per_update(other) for size, other in self._tasks.items()}
+        per_update = {size: seconds_per_update(other, TIMED) for size, other in self._tasks.items()}
         run = per_update[at] * self._tasks[at].steps
         limit = max(AFFORDABLE * run, LEAST_UPDATES * per_update[at])
         if budget is not None:
@@ -243,8 +243,3 @@ def _row(size: int, measured: Rehearsal) -> BestRate:
         lrs=measured.lrs,
         losses=measured.mean,
     )
-
-
-def _seconds_per_update(task: Task) -> float:
-    steps = min(TIMED, task.steps)
-    return train(task, [Member(0.0, task.seed)], np.zeros(steps), engine="loop").cost.seconds / steps

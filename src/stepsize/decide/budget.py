@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from dataclasses import dataclass
+
+from stepsize._progress import Deadline, Reporter
+
+OVERTIME = 1.25
+"""A budget in seconds stops the work when it is exceeded by this factor: plans only reckon."""
 
 UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 """Seconds in each unit of time that a budget may be given in."""
@@ -25,22 +31,35 @@ class Budget:
     runs: float | None = None
     seconds: float | None = None
 
+    def clocked(self, reporter: Reporter) -> Reporter:
+        """The reporter, which ends the work when a budget in seconds, from now, is over."""
+        if self.seconds is None:
+            return reporter
+        return Deadline(reporter, time.perf_counter() + OVERTIME * self.seconds)
+
+    def part(self, share: float) -> str:
+        """The text of a share of it."""
+        if self.runs is not None:
+            return f"{share * self.runs:.6f} runs"
+        return f"{share * (self.seconds or 0.0):.6f} s"
+
     @classmethod
-    def parse(cls, text: str) -> Budget:
-        """Read "0.5 runs", "1 run", "60 s", "5 min" or "2 h".
+    def parse(cls, text: str, name: str = "budget") -> Budget:
+        """Read "0.5 runs", "1 run", "60 s", "5 min" or "2 h"; `name` is the argument's in errors.
 
         Raises `TypeError` if it is no text, `ValueError` if it is malformed or not finite and above 0.
         """
+        example = EXAMPLE.replace("budget", name)
         if not isinstance(text, str):
-            raise TypeError(f"budget must be text, but is a {type(text).__name__}: {EXAMPLE}")
+            raise TypeError(f"{name} must be text, but is a {type(text).__name__}: {example}")
         found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(runs?|s|min|h)\s*", text)
         if found is None:
             raise ValueError(
-                f"budget must be a number and 'runs', 's', 'min' or 'h', but is {text!r}: {EXAMPLE}"
+                f"{name} must be a number and 'runs', 's', 'min' or 'h', but is {text!r}: {example}"
             )
         amount, unit = float(found[1]), found[2]
         if not 0 < amount < math.inf:
-            raise ValueError(f"budget must be finite and above 0, but is {text!r}: {EXAMPLE}")
+            raise ValueError(f"{name} must be finite and above 0, but is {text!r}: {example}")
         if unit in UNITS:
             return cls(seconds=amount * UNITS[unit])
         return cls(runs=amount)

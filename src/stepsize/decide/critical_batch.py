@@ -323,7 +323,7 @@ def _why(status: str, targets: Sequence[Target], agree: bool | None) -> str:
         text += fit_text(targets[-1].fit)
     if agree is not None:
         text += " Measurement and prediction " + ("agree." if agree else "disagree beyond their intervals.")
-    return text
+    return text.strip()
 
 
 def _warnings(measured: Rounds, targets: Sequence[Target]) -> tuple[str, ...]:

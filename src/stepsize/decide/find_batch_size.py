@@ -58,7 +58,7 @@ def find_batch_size(
     """
     if objective not in get_args(Objective):
         raise ValueError(f"objective must be 'time', 'compute' or 'budget', but is {objective!r}")
-    wanted = None if limit is None else Budget.parse(limit)
+    wanted = None if limit is None else Budget.parse(limit, "limit")
     with reporting(progress) as reporter:
         critical = critical_batch(
             task,

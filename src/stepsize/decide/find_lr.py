@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from stepsize._check_task import integer, positive_rate
-from stepsize._progress import Reporter, reporting
+from stepsize._progress import OutOfTimeError, Reporter, reporting
 from stepsize._result import finite_or_none, provenance
 from stepsize.data import Stream
 from stepsize.decide.advice import Advice
 from stepsize.decide.budget import Budget
 from stepsize.decide.rehearsal import Shape
-from stepsize.decide.search import OutOfTimeError, Search
+from stepsize.decide.search import Search
 from stepsize.decide.verdict import Verdict, judge, known_so_far, learns
 from stepsize.schedules import Schedule
 from stepsize.task import Task
@@ -72,12 +72,7 @@ def find_lr(
     positive_rate("lr_max", lr_max)
     if lr_min >= lr_max:
         raise ValueError(f"lr_min < lr_max must hold, but got lr_min={lr_min}, lr_max={lr_max}")
-    chosen = Schedule.parse(schedule) if isinstance(schedule, str) else schedule
-    if not isinstance(chosen, Schedule):
-        raise TypeError(
-            f"schedule must be a Schedule or its text, but is a {type(schedule).__name__}: "
-            "pass schedule='cosine' (its peak is what find_lr finds)"
-        )
+    chosen = checked_schedule(schedule)
     shape = Shape.of(chosen, task)
     with reporting(progress) as reporter:
         search = Search(
@@ -85,6 +80,17 @@ def find_lr(
         )
         verdict = _search(task, search)
     return _advice(task, chosen, search, verdict)
+
+
+def checked_schedule(schedule: Schedule | str) -> Schedule:
+    """The schedule, parsed if it is text."""
+    chosen = Schedule.parse(schedule) if isinstance(schedule, str) else schedule
+    if not isinstance(chosen, Schedule):
+        raise TypeError(
+            f"schedule must be a Schedule or its text, but is a {type(schedule).__name__}: "
+            "pass schedule='cosine' (its peak is what is searched)"
+        )
+    return chosen
 
 
 def _search(task: Task, search: Search) -> Verdict:

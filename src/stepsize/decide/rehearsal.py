@@ -125,7 +125,7 @@ def rehearse(
     a part half-way between, on a log scale: the square root of the share.
     """
     rates = np.sort(np.asarray(lrs, dtype=np.float64))
-    small = _on_part_of_the_data(task, steps / task.steps)
+    small = on_part_of_the_data(task, steps / task.steps)
     short = shape.compressed(steps)
     checks = _affordable_checks(task, steps)
     last = np.round(np.linspace(steps, (1 - TAIL) * steps, averaged)).astype(int)
@@ -163,7 +163,7 @@ def rehearse(
     )
 
 
-def _on_part_of_the_data(task: Task, share: float) -> Task:
+def on_part_of_the_data(task: Task, share: float) -> Task:
     """The task on √share of its training samples, in whole batches; itself if that is all of them."""
     if isinstance(task.train, Stream):
         return task

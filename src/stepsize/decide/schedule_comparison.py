@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
-from scipy import special
 
 from stepsize._check_task import integer, positive_rate
-from stepsize._progress import Reporter, reporting
-from stepsize._result import Provenance, Result, provenance
+from stepsize._progress import OutOfTimeError, Reporter, reporting
+from stepsize._result import finite_or_none, provenance
+from stepsize.decide.budget import Budget
+from stepsize.decide.find_lr import checked_schedule
 from stepsize.decide.known_rate import known_rate
 from stepsize.decide.rehearsal import Rehearsal, Shape, merged, rehearse
-from stepsize.decide.speed import Speed
+from stepsize.decide.schedule_comparison_result import ScheduleComparison, ScheduleRow
+from stepsize.decide.speed import Speed, fitted_steps
 from stepsize.decide.verdict import learns
 from stepsize.estimate import basin
+from stepsize.estimate.paired import paired_difference
 from stepsize.schedules import Schedule
 from stepsize.task import Task
 from stepsize.training import Cost
@@ -30,76 +31,16 @@ FACTORS = (0.625, 1.0, 1.6, 2.56)
 STEP = 1.6
 """Factor between the rates beyond an edge of them."""
 
+EXTENDED = 1.3
+"""What rates beyond an edge add to the cost, on average."""
+
+SHORTEST = 32
+"""Updates below which a run tells nothing: no budget makes runs shorter."""
+
 EXTENSIONS = 4
 """How often a grid goes on past an edge of it that turned out best."""
 
-LEVEL = 0.05
-"""Chance of detecting some difference where there is none, over all comparisons together."""
-
-
-class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule at its best peak rate: the held-out loss, and how much it ends above the best schedule.
-
-    `loss` is the mean over seeds. `behind` is the mean over seeds of its loss less the best schedule's with
-    the same seed, between `behind_low` and `behind_high` (Student's t, 95% for all comparisons together;
-    None with one seed). `alike` says that the interval holds 0: no difference was detected. `lr` is None if
-    every rate diverged or none learns.
-    """
-
-    schedule: str
-    lr: float | None
-    loss: float | None
-    by_seed: tuple[float, ...]
-    behind: float | None
-    behind_low: float | None
-    behind_high: float | None
-    alike: bool
-
-
-class ScheduleComparison(Result, frozen=True, kw_only=True, eq=False):
-    """Schedules by their held-out loss after `steps` updates, the lowest first.
-
-    `best` is the first one's text, None if nothing learned; `alike` those that cannot be told from it.
-    `status` is "ok", "no_answer" or "interrupted" (schedules not tried are left out). `steps` updates stand
-    for the task's `horizon`, with each shape compressed into them.
-    """
-
-    status: str
-    why: str
-    best: str | None
-    rows: tuple[ScheduleRow, ...]
-    steps: int
-    horizon: int
-    warnings: tuple[str, ...]
-    task: str
-    cost: Cost
-    provenance: Provenance
-
-    @property
-    def alike(self) -> tuple[str, ...]:
-        """Schedules that no difference was detected of to the best one."""
-        return tuple(row.schedule for row in self.rows if row.alike and row.schedule != self.best)
-
-    def __str__(self) -> str:
-        lines = [f"{self.task}: schedules after {self.steps:,} of {self.horizon:,} updates  [{self.status}]"]
-        lines.append(f"  {'schedule':28} {'peak rate':>10} {'loss':>9}   behind the best")
-        lines += [_line(row, row.schedule == self.best) for row in self.rows]
-        lines += [self.why, *(f"warning: {warning}" for warning in self.warnings)]
-        lines.append(
-            f"cost {self.cost.updates:,} updates, {self.cost.seconds:.1f} s, {self.cost.runs:.2g} full runs"
-        )
-        return "\n".join(lines)
-
-
-def _line(row: ScheduleRow, best: bool) -> str:
-    if row.lr is None or row.loss is None:
-        return f"  {row.schedule:28} no rate learns"
-    behind = "best" if best else f"{row.behind:.3g}"
-    if row.behind_low is not None and not best:
-        behind += f" ({row.behind_low:.2g} to {row.behind_high:.2g})"
-    if row.alike and not best:
-        behind += ", no difference detected"
-    return f"  {row.schedule:28} {row.lr:>10.3g} {row.loss:>9.4g}   {behind}"
+_UNIT = "1 * ("
 
 
 def compare_schedules(
@@ -109,6 +50,7 @@ def compare_schedules(
     lr: float | None = None,
     steps: int | None = None,
     seeds: int = 3,
+    budget: str | None = None,
     progress: bool | Reporter | None = None,
 ) -> ScheduleComparison:
     """Compare schedules at equal budget, each at the best of several peak rates.
@@ -121,22 +63,25 @@ def compare_schedules(
         task: what to train; nothing of it is changed.
         schedules: at least two, as `Schedule`s or their texts; their own peaks do not matter.
         lr: about where rates are tried; by default what `find_lr` finds for the first schedule.
-        steps: updates of every run; by default the task's whole horizon.
+        steps: updates of every run; by default the task's whole horizon, or what the budget has room for.
         seeds: counting up from the task's.
+        budget: what the comparison may cost, besides a rate to begin with, as "2 runs" of a plain loop, or
+            "60 s": fits `steps` to it, and ends with the schedules done when a time is over.
         progress: True for a bar on stderr, False for silence, or a `Reporter`.
 
     Returns:
         A `ScheduleComparison`. Ctrl-C gives the schedules done until then, with status "interrupted".
 
     Raises:
-        ValueError: fewer than two schedules or the same one twice, numbers out of range, or no rate was given
-            and `find_lr` has none.
+        ValueError: fewer than two schedules or the same one twice, numbers out of range, `steps` and `budget`
+            both, or no rate was given and `find_lr` has none.
     """
-    parsed = [Schedule.parse(s) if isinstance(s, str) else s for s in schedules]
-    texts = [str(schedule.at(1.0)) for schedule in parsed]
-    if len(texts) < 2 or len(set(texts)) < len(texts):
-        raise ValueError(f"schedules must be two or more, all different, but are {texts}")
+    parsed = checked_schedules(schedules)
+    texts = list(parsed)
     integer("seeds", seeds, at_least=1)
+    if steps is not None and budget is not None:
+        raise ValueError(f"steps and budget exclude each other, but got {steps} and {budget!r}")
+    limit = None if budget is None else Budget.parse(budget)
     length = task.steps if steps is None else integer("steps", steps, at_least=1)
     if length > task.steps:
         raise ValueError(f"steps must not exceed the task's {task.steps} updates, but is {length}")
@@ -144,17 +89,44 @@ def compare_schedules(
         positive_rate("lr", lr)
     chosen = tuple(task.seed + i for i in range(seeds))
     done: dict[str, Rehearsal] = {}
-    interrupted = False
+    ended = ""
     with reporting(progress) as reporter:
-        about, _ = known_rate(task, lr, schedule=parsed[0], progress=reporter)
+        about, _ = known_rate(task, lr, schedule=parsed[texts[0]], progress=reporter)
+        if limit is not None:
+            length = _affordable(task, limit, len(texts), seeds)
+            reporter = limit.clocked(reporter)
         reporter.expect(length * len(FACTORS) * seeds * len(texts))
         try:
-            for text, schedule in zip(texts, parsed, strict=True):
+            for text, schedule in parsed.items():
                 reporter.phase(f"schedule {text}")
                 done[text] = _best_of(task, Shape.of(schedule, task), about, chosen, length, reporter)
         except KeyboardInterrupt:
-            interrupted = True
-    return _compared(task, done, interrupted, length, chosen)
+            ended = "interrupted"
+        except OutOfTimeError:
+            ended = "out_of_time"
+    return _compared(task, done, ended, [text for text in texts if text not in done], length, chosen)
+
+
+def checked_schedules(schedules: Sequence[Schedule | str]) -> dict[str, Schedule]:
+    """At least two different schedules by their texts."""
+    parsed = [checked_schedule(schedule) for schedule in schedules]
+    texts = [shape_text(schedule) for schedule in parsed]
+    if len(texts) < 2 or len(set(texts)) < len(texts):
+        raise ValueError(f"schedules must be two or more, all different, but are {texts}")
+    return dict(zip(texts, parsed, strict=True))
+
+
+def _affordable(task: Task, budget: Budget, count: int, seeds: int) -> int:
+    speed, members = Speed.of(task), seeds * len(FACTORS)
+    return fitted_steps(
+        task, budget, lambda steps: EXTENDED * count * speed.cost(members, steps), shortest=SHORTEST
+    )
+
+
+def shape_text(schedule: Schedule) -> str:
+    """The schedule's text without its peak, as `Schedule.parse` reads it."""
+    text = str(schedule.at(1.0))
+    return text[len(_UNIT) : -1] if text.startswith(_UNIT) else text
 
 
 def _best_of(
@@ -178,7 +150,12 @@ def _best_of(
 
 
 def _compared(
-    task: Task, done: dict[str, Rehearsal], interrupted: bool, steps: int, seeds: tuple[int, ...]
+    task: Task,
+    done: dict[str, Rehearsal],
+    ended: str,
+    missing: list[str],
+    steps: int,
+    seeds: tuple[int, ...],
 ) -> ScheduleComparison:
     learned = {text: found for text, found in done.items() if learns(found)}
     order = sorted(learned, key=lambda text: float(learned[text].mean.min()))
@@ -194,6 +171,8 @@ def _compared(
             behind_low=None,
             behind_high=None,
             alike=False,
+            lrs=tuple(done[text].lrs.tolist()),
+            losses=tuple(finite_or_none(float(loss)) for loss in done[text].mean),
         )
         for text in done
         if text not in learned
@@ -201,10 +180,12 @@ def _compared(
     cost = sum((found.cost for found in done.values()), Cost(updates=0, samples=0, seconds=0.0, runs=0.0))
     warnings = {f"trained one after another: {f.engine_reason}" for f in done.values() if f.engine_reason}
     edges = [text for text, found in learned.items() if found.best in (0, len(found.lrs) - 1)]
+    if missing:
+        warnings.add(f"not tried before the end: {', '.join(missing)}")
     if edges:
         warnings.add(f"the best rate is the last that was tried with {', '.join(edges)}")
     return ScheduleComparison(
-        status="interrupted" if interrupted else "ok" if rows and best is not None else "no_answer",
+        status=ended or ("ok" if best is not None else "no_answer"),
         why=_why(best, rows, len(seeds)),
         best=best,
         rows=tuple(rows),
@@ -220,22 +201,19 @@ def _compared(
 def _row(text: str, found: Rehearsal, best: Rehearsal, comparisons: int) -> ScheduleRow:
     assert found.best is not None
     assert best.best is not None
-    mine, lowest = found.losses[:, found.best], best.losses[:, best.best]
-    differences = mine - lowest
-    mean, half = float(differences.mean()), None
-    if len(differences) > 1:
-        error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
-        level = LEVEL / max(1, comparisons)
-        half = float(special.stdtrit(len(differences) - 1, 1 - level / 2)) * error
+    mine = found.losses[:, found.best]
+    behind = paired_difference(mine, best.losses[:, best.best], comparisons=comparisons)
     return ScheduleRow(
         schedule=text,
         lr=basin(found.lrs, found.losses, found.start_loss).lr,
         loss=float(mine.mean()),
         by_seed=tuple(mine.tolist()),
-        behind=mean,
-        behind_low=None if half is None else mean - half,
-        behind_high=None if half is None else mean + half,
-        alike=half is None or mean - half <= 0,
+        behind=behind.mean,
+        behind_low=behind.low,
+        behind_high=behind.high,
+        alike=not behind.detected,
+        lrs=tuple(found.lrs.tolist()),
+        losses=tuple(finite_or_none(float(loss)) for loss in found.mean),
     )
 
 

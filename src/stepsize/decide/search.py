@@ -50,35 +50,6 @@ CLEAR = 2.0
 EXTENSIONS = 4
 """How often a round goes on past an edge of its grid that turned out best, each time by one rate more."""
 
-OVERTIME = 1.25
-"""A budget in seconds stops the search when it is exceeded by this factor: the plan only reckons."""
-
-
-class OutOfTimeError(Exception):
-    """The budget in seconds is used up."""
-
-
-class _Clock:
-    """A reporter that passes everything on and raises `OutOfTimeError` after the deadline."""
-
-    def __init__(self, reporter: Reporter, deadline: float) -> None:
-        self._reporter, self._deadline = reporter, deadline
-
-    def expect(self, updates: int) -> None:
-        self._reporter.expect(updates)
-
-    def phase(self, name: str) -> None:
-        self._check()
-        self._reporter.phase(name)
-
-    def advance(self, updates: int) -> None:
-        self._reporter.advance(updates)
-        self._check()
-
-    def _check(self) -> None:
-        if time.perf_counter() > self._deadline:
-            raise OutOfTimeError
-
 
 class Search:
     """Runs the rounds; `bracket` and `rehearsals` hold what has been measured so far."""
@@ -99,9 +70,7 @@ class Search:
         self.seeds = tuple(task.seed + i for i in range(MOST_SEEDS if seeds is None else seeds))
         self.lr_min, self.lr_max = lr_min, lr_max
         self._started = time.perf_counter()
-        self._reporter = reporter
-        if budget is not None and budget.seconds is not None:
-            self._reporter = _Clock(reporter, self._started + OVERTIME * budget.seconds)
+        self._reporter = reporter if budget is None else budget.clocked(reporter)
         self._speed = Speed.of(task)
         self.bracket: Curve | None = None
         self.rehearsals: list[Rehearsal] = []

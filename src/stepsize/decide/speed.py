@@ -1,17 +1,20 @@
-"""What training several members costs, in updates of a plain loop; reckoned, so that plans repeat exactly."""
+"""What training several members costs, in updates of a plain loop, and what one of those takes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from stepsize._rng import isolated_rng
 from stepsize.data import Stream
+from stepsize.decide.budget import Budget
 from stepsize.task import Task
-from stepsize.training import EngineName
+from stepsize.training import EngineName, Member, train
 from stepsize.training.evaluation import STREAM_BATCHES
 
 RECORDING = 140.0
@@ -32,9 +35,43 @@ PER_WEIGHT = 100.0
 """Operations that take as long as passing once through one weight of the optimizer's state does."""
 
 
+TIMED = 10
+"""Updates of a plain loop on which its pace is taken unless told otherwise."""
+
+SHARE_OF_PACE = 0.2
+"""Share of the time of a timed run that its updates take at least: clocks jitter."""
+
+SET_UP = 2
+"""Updates of a run whose time is taken off: making the model and its first update are no part of the pace."""
+
+
+def seconds_per_update(task: Task, updates: int = TIMED) -> float:
+    """What an update of a plain loop takes here, by the clock, beyond what starting one takes."""
+
+    def seconds(count: int) -> float:
+        return train(task, [Member(0.0, task.seed)], np.zeros(count), engine="loop").cost.seconds
+
+    seconds(SET_UP)  # what only the first run in a process pays
+    start, whole = seconds(SET_UP), seconds(SET_UP + updates)
+    return max(whole - start, whole * SHARE_OF_PACE) / updates
+
+
+def fitted_steps(task: Task, budget: Budget, cost: Callable[[int], float], *, shortest: int) -> int:
+    """Most updates, `shortest` at least and the task's own at most, that runs can have within a budget.
+
+    `cost` gives what runs of so many updates take, in updates of a plain loop.
+    """
+    if budget.runs is not None:
+        most = budget.runs * task.steps
+    else:
+        most = (budget.seconds or 0.0) / seconds_per_update(task)
+    lengths = np.unique(np.geomspace(min(shortest, task.steps), task.steps, 60).round().astype(int))
+    return max((int(length) for length in lengths if cost(int(length)) <= most), default=int(lengths[0]))
+
+
 @dataclass(frozen=True)
 class Speed:
-    """Costs in updates of a plain loop.
+    """Costs in updates of a plain loop; reckoned, not timed, so that plans repeat exactly.
 
     A stack of K members takes 1 + (K − 1)·`member` for an update, since its members share the calls to torch
     and only the arithmetic is done for each, and `RECORDING` to set up. `evaluation` is what one member's

@@ -15,8 +15,11 @@ from stepsize.report.pictures.range_test import RANGE_TEST, STAGED
 from stepsize.report.pictures.rounds import DECISION, ROUNDS
 from stepsize.report.pictures.scaling import SCALING
 from stepsize.report.pictures.schedule import SCHEDULE
+from stepsize.report.pictures.schedules import SCHEDULES
 from stepsize.report.pictures.sharpness import CEILING
 from stepsize.report.pictures.sweep import SWEEP_CURVES, SWEEP_ENDS
+from stepsize.report.pictures.warmup import WARMUPS
+from stepsize.report.pictures.worth import WORTH
 from stepsize.report.pictures.zoom import BRACKET, COARSE, TRIALS
 from stepsize.report.theme import THEMES, Colours, ThemeName, settings
 
@@ -28,6 +31,7 @@ FIGURES: dict[str, Picture[Any]] = {
     "rounds": ROUNDS,
     "curves": CURVES,
     "price": PRICE,
+    "worth": WORTH,
     "range_test": RANGE_TEST,
     "staged": STAGED,
     "trials": TRIALS,
@@ -38,6 +42,8 @@ FIGURES: dict[str, Picture[Any]] = {
     "noise": NOISE,
     "batch_times": TIMES,
     "batch_updates": UPDATES,
+    "schedules": SCHEDULES,
+    "warmups": WARMUPS,
     "scaling": SCALING,
     "stable_rates": CEILING,
     "schedule": SCHEDULE,

@@ -50,20 +50,6 @@ def percent(share: float | None) -> str:
     return f"{100 * share:.1f}%" if abs(share) < 0.0995 else f"{100 * share:.0f}%"
 
 
-def duration(seconds: float) -> str:
-    """`0.4 s`, `48 s`, `2 min 5 s`, `1 h 20 min`."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        minutes, rest = divmod(whole, 60)
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, rest = divmod(round(seconds / 60), 60)
-    return f"{hours} h {rest} min" if rest else f"{hours} h"
-
-
 def fraction(part: int, whole: int) -> str:
     """How much of the run: `1/8 of the run` when it is nearly that, `37% of the run` otherwise."""
     if part >= whole:

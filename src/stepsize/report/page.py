@@ -15,6 +15,9 @@ from stepsize.decide.advice import Advice
 from stepsize.decide.batch_advice import BatchAdvice
 from stepsize.decide.critical_batch_result import CriticalBatch
 from stepsize.decide.scale_result import RateScaling
+from stepsize.decide.schedule_comparison_result import ScheduleComparison
+from stepsize.decide.training_advice import TrainingAdvice
+from stepsize.decide.warmup_result import WarmupComparison
 from stepsize.measure.curve import Curve
 from stepsize.measure.noise_result import NoiseScale
 from stepsize.measure.sharpness_result import Sharpness
@@ -28,6 +31,7 @@ from stepsize.report.pages.noise import noise_content
 from stepsize.report.pages.scaling import scaling_content
 from stepsize.report.pages.sharpness import sharpness_content
 from stepsize.report.pages.sweep import sweep_content
+from stepsize.report.pages.training import schedules_content, training_content, warmup_content
 from stepsize.report.pages.zoom import zoom_content
 from stepsize.report.picture import Table
 from stepsize.report.svg import inline_svg
@@ -38,7 +42,10 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 PAGES: dict[type[Result], Callable[[Any], Content]] = {
+    TrainingAdvice: training_content,
     Advice: advice_content,
+    ScheduleComparison: schedules_content,
+    WarmupComparison: warmup_content,
     Curve: curve_content,
     Zoom: zoom_content,
     Runs: sweep_content,
@@ -48,7 +55,9 @@ PAGES: dict[type[Result], Callable[[Any], Content]] = {
     CriticalBatch: critical_content,
     RateScaling: scaling_content,
 }
-"""Which results have a page. To add one: write its `Content` in `pages/` and its line here."""
+"""Which results have a page, a more special kind before the one that it is made from.
+
+To add one: write its `Content` in `pages/` and its line here."""
 
 WIDE, NARROW = (7.2, 3.8), (3.5, 3.3)
 """Sizes in inches of each picture: for a window, and for a phone, where that one's text would be tiny."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from stepsize._words import duration
 from stepsize.decide.advice import Advice, AdviceStatus
 from stepsize.report.numbers import (
     count,
-    duration,
     fraction,
     loss_name,
     number,
@@ -14,7 +14,7 @@ from stepsize.report.numbers import (
     rate,
     short,
 )
-from stepsize.report.pages.content import Content, cost_rows, provenance_rows, sentence
+from stepsize.report.pages.content import Content, captioned, cost_rows, provenance_rows, sentence
 from stepsize.report.picture import Table
 
 NO_ANSWER: dict[AdviceStatus, str] = {
@@ -44,7 +44,7 @@ def advice_content(advice: Advice) -> Content:
         facts=_facts(advice),
         warnings=tuple(sentence(warning) for warning in advice.warnings),
         method=_method(advice),
-        rounds=_rounds(advice),
+        tables=captioned("Rounds of rehearsal", _rounds(advice)),
         cost=cost_rows(advice.cost),
         provenance=provenance_rows(advice.provenance),
     )

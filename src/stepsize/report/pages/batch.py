@@ -5,7 +5,7 @@ from __future__ import annotations
 from stepsize.decide.batch_advice import BatchAdvice
 from stepsize.decide.critical_batch_result import CriticalBatch, interval
 from stepsize.report.numbers import count, number
-from stepsize.report.pages.content import Content, cost_rows, provenance_rows, sentence
+from stepsize.report.pages.content import Content, captioned, cost_rows, provenance_rows, sentence
 from stepsize.report.picture import Table
 
 METHOD = (
@@ -36,7 +36,7 @@ def batch_content(advice: BatchAdvice) -> Content:
         facts=tuple((choice.objective, sentence(choice.why)) for choice in advice.choices),
         warnings=advice.warnings,
         method=(METHOD, TIMING, sentence(advice.throughput.why)),
-        rounds=_speeds(advice),
+        tables=captioned("Speed of each batch size", _speeds(advice)),
         cost=cost_rows(advice.cost),
         provenance=provenance_rows(advice.provenance),
     )
@@ -63,7 +63,6 @@ def critical_content(critical: CriticalBatch) -> Content:
         facts=() if critical.prediction is None else (("noise scale", critical.prediction.why),),
         warnings=critical.warnings,
         method=(METHOD,),
-        rounds=None,
         cost=cost_rows(critical.cost),
         provenance=provenance_rows(critical.provenance),
     )

@@ -5,9 +5,17 @@ from __future__ import annotations
 import msgspec
 
 from stepsize._result import Provenance
-from stepsize.report.numbers import count, duration, number, plural
+from stepsize._words import duration
+from stepsize.report.numbers import count, number, plural
 from stepsize.report.picture import Table
 from stepsize.training.history import Cost
+
+
+class Captioned(msgspec.Struct, frozen=True):
+    """A table with what stands above it."""
+
+    caption: str
+    table: Table
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,6 +23,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
     `headline` is the answer in one sentence and `lead` what follows from it. `value` is the number to set
     large, with `value_label` above it; both are empty when there is no answer, and then `answered` is False.
+    `choices` is a table that belongs to the answer, `tables` are those behind it.
     """
 
     title: str
@@ -27,9 +36,10 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     interval: str = ""
     interval_label: str = ""
     facts: tuple[tuple[str, str], ...]
+    choices: Captioned | None = None
     warnings: tuple[str, ...]
     method: tuple[str, ...]
-    rounds: Table | None
+    tables: tuple[Captioned, ...] = ()
     cost: tuple[tuple[str, str], ...]
     provenance: tuple[tuple[str, str], ...]
 
@@ -62,3 +72,8 @@ def sentence(text: str) -> str:
     if not text:
         return ""
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+
+
+def captioned(caption: str, table: Table | None) -> tuple[Captioned, ...]:
+    """The table under its caption, if there is one."""
+    return () if table is None else (Captioned(caption, table),)

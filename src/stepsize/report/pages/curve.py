@@ -51,7 +51,6 @@ def curve_content(curve: Curve) -> Content:
                 "divergence; it ends that seed's curve and leaves what came before untouched."
             ),
         ),
-        rounds=None,
         cost=cost_rows(curve.cost),
         provenance=provenance_rows(curve.provenance),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stepsize.measure.noise_result import NoiseScale
 from stepsize.report.numbers import count, number, plural, rate
-from stepsize.report.pages.content import Content, cost_rows, provenance_rows, sentence
+from stepsize.report.pages.content import Content, captioned, cost_rows, provenance_rows, sentence
 from stepsize.report.picture import Table
 
 METHOD = (
@@ -46,7 +46,7 @@ def noise_content(noise: NoiseScale) -> Content:
             METHOD,
             sentence(f"gradients: {noise.method}, since {noise.method_reason}"),
         ),
-        rounds=_layers(noise),
+        tables=captioned("Noise of each layer", _layers(noise)),
         cost=cost_rows(noise.cost),
         provenance=provenance_rows(noise.provenance),
     )

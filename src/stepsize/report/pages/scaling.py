@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stepsize.decide.scale_result import RateScaling
 from stepsize.report.numbers import count, number, rate
-from stepsize.report.pages.content import Content, cost_rows, provenance_rows, sentence
+from stepsize.report.pages.content import Content, captioned, cost_rows, provenance_rows, sentence
 from stepsize.report.picture import Table
 
 MEASURED = (
@@ -50,7 +50,7 @@ def scaling_content(scaling: RateScaling) -> Content:
             *(f"{check.name}: {check.why}" for check in scaling.checks if check.holds is not True),
         ),
         method=(MEASURED if scaling.rule == "measured" else BY_RULE,),
-        rounds=_moves(scaling),
+        tables=captioned("What moves with the batch size", _moves(scaling)),
         cost=cost_rows(scaling.cost),
         provenance=provenance_rows(scaling.provenance),
     )

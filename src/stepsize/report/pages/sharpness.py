@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stepsize.measure.sharpness_result import Sharpness
 from stepsize.report.numbers import count, number, rate
-from stepsize.report.pages.content import Content, cost_rows, provenance_rows, sentence
+from stepsize.report.pages.content import Content, captioned, cost_rows, provenance_rows, sentence
 from stepsize.report.picture import Table
 
 METHOD = (
@@ -46,7 +46,7 @@ def sharpness_content(sharpness: Sharpness) -> Content:
         ),
         warnings=() if sharpness.status == "ok" else (f"Status: {sharpness.status.replace('_', ' ')}.",),
         method=(METHOD,),
-        rounds=_points(sharpness),
+        tables=captioned("Points along the run", _points(sharpness)),
         cost=cost_rows(sharpness.cost),
         provenance=provenance_rows(sharpness.provenance),
     )

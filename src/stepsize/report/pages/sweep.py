@@ -52,7 +52,6 @@ def sweep_content(runs: Runs) -> Content:
                 "start from the same weights and see the same batches."
             ),
         ),
-        rounds=None,
         cost=cost_rows(runs.cost),
         provenance=provenance_rows(runs.provenance),
     )

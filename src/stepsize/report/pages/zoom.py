@@ -48,7 +48,6 @@ def zoom_content(zoom: Zoom) -> Content:
                 "real run is, nor its schedule: a rehearsal does."
             ),
         ),
-        rounds=None,
         cost=cost_rows(zoom.cost),
         provenance=provenance_rows(zoom.provenance),
     )

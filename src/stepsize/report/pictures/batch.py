@@ -10,6 +10,7 @@ import numpy as np
 from stepsize._result import Result
 from stepsize.decide.batch_advice import BatchAdvice
 from stepsize.decide.critical_batch_result import CriticalBatch, Target
+from stepsize.decide.training_advice import TrainingAdvice
 from stepsize.report.axes import batch_axis, legend, loss_axis
 from stepsize.report.numbers import count, number, rate
 from stepsize.report.picture import Picture, Table
@@ -50,9 +51,16 @@ class TimesData(msgspec.Struct, frozen=True, kw_only=True):
     chosen: dict[str, int]
 
 
+def _advice_in(result: Result) -> BatchAdvice | None:
+    """The batch size's advice, by itself or in that on training."""
+    advice = result.batch if isinstance(result, TrainingAdvice) else result
+    return advice if isinstance(advice, BatchAdvice) else None
+
+
 def updates_data(result: Result) -> UpdatesData | None:
     """Of a critical batch, or of the advice that rests on one."""
-    critical = result.critical if isinstance(result, BatchAdvice) else result
+    advice = _advice_in(result)
+    critical = result if advice is None else advice.critical
     if not isinstance(critical, CriticalBatch):
         return None
     targets = tuple(
@@ -142,16 +150,17 @@ def table_updates(data: UpdatesData) -> Table:
 
 def times_data(result: Result) -> TimesData | None:
     """Of advice that rests on at least one time."""
-    if not isinstance(result, BatchAdvice) or not result.times:
+    advice = _advice_in(result)
+    if advice is None or not advice.times:
         return None
-    rows = result.times
+    rows = advice.times
     return TimesData(
-        loss=result.critical.targets[-1].loss,
+        loss=advice.critical.targets[-1].loss,
         sizes=tuple(row.batch_size for row in rows),
         seconds=tuple(row.seconds for row in rows),
         lows=tuple(row.low for row in rows),
         highs=tuple(row.high for row in rows),
-        chosen={choice.objective: choice.batch_size for choice in result.choices if choice.batch_size},
+        chosen={choice.objective: choice.batch_size for choice in advice.choices if choice.batch_size},
     )
 
 

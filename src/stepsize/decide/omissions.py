@@ -1,0 +1,152 @@
+"""What each part of an answer is worth: what is lost by doing without it, or by taking another value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from stepsize._progress import Reporter
+from stepsize.decide.advice import Advice
+from stepsize.decide.batch_advice import BatchAdvice
+from stepsize.decide.rehearsal import Rehearsal, Shape, rehearse
+from stepsize.decide.schedule_comparison_result import ScheduleComparison
+from stepsize.decide.speed import Speed
+from stepsize.decide.training_advice import Omission, Part
+from stepsize.decide.warmup_result import WarmupComparison
+from stepsize.estimate.paired import Difference, paired_difference
+from stepsize.schedules import Schedule
+from stepsize.task import Task
+from stepsize.training import Cost
+
+SHARE = 0.25
+"""Length of the runs without a setting, as a share of the real one."""
+
+SHORTEST = 32
+"""Updates that they have at least, or all there are."""
+
+
+def settings(task: Task) -> tuple[tuple[str, str], ...]:
+    """The optimizer and what it is set to besides the rate, as names and values."""
+    group = task.make_optimizer(task.make_model(task.seed), 1.0).param_groups[0]
+    rows = [("optimizer", task.optimizer_name)]
+    if "momentum" in group:
+        nesterov = " (Nesterov)" if group.get("nesterov") else ""
+        rows.append(("momentum", f"{group['momentum']:g}{nesterov}"))
+    if "betas" in group:
+        rows.append(("betas", ", ".join(f"{beta:g}" for beta in group["betas"])))
+    if "weight_decay" in group:
+        rows.append(("weight decay", f"{group['weight_decay']:g}"))
+    return tuple(rows)
+
+
+def of_batch(advice: BatchAdvice, size: int) -> Iterator[Omission]:
+    """The sizes tried next to the one chosen and the task's own, by the time to the same loss."""
+    rows = {row.batch_size: row for row in advice.times}
+    if size not in rows:
+        return
+    best = rows[size]
+    sizes = sorted(rows)
+    place = sizes.index(size)
+    others = {*sizes[max(0, place - 1) : place + 2], advice.critical.base_batch_size} - {size}
+    for other in sorted(others & set(rows)):
+        row = rows[other]
+        spread = math.hypot(math.log(row.high / row.seconds), math.log(best.high / best.seconds))
+        ratio = row.seconds / best.seconds
+        known = spread < math.log(100)  # else one seed, of whose spread nothing is known
+        yield Omission(
+            part="batch size",
+            instead=f"{other:,}",
+            lost=ratio - 1,
+            low=ratio * math.exp(-spread) - 1 if known else None,
+            high=ratio * math.exp(spread) - 1 if known else None,
+            alike=abs(math.log(ratio)) <= spread,
+        )
+
+
+def of_rate(advice: Advice) -> Iterator[Omission]:
+    """Half and twice the rate."""
+    for price in advice.prices:
+        yield Omission(
+            part="learning rate",
+            instead=f"times {price.factor:g}",
+            lost=price.regret,
+            low=None,
+            high=None,
+            alike=False,
+        )
+
+
+def of_schedule(found: ScheduleComparison, start: float | None) -> Iterator[Omission]:
+    """The schedules that were not chosen, each at its own best rate."""
+    best = next((row.loss for row in found.rows if row.schedule == found.best), None)
+    for row in found.rows:
+        if row.schedule != found.best:
+            told = None if row.behind is None else Difference(row.behind, row.behind_low, row.behind_high)
+            yield _omission("schedule", row.schedule, told, best, start)
+
+
+def of_warmup(found: WarmupComparison) -> Iterator[Omission]:
+    """None where one is advised, and one where none is."""
+    chosen = next((row for row in found.rows if row.updates == found.updates), None)
+    if chosen is None or chosen.loss is None:
+        return
+    others = [row for row in found.rows if (row.updates == 0) != (chosen.updates == 0)]
+    for row in others[:1] if chosen.updates else others[-1:]:
+        told = None
+        if row.loss is not None:
+            told = paired_difference(np.array(row.by_seed), np.array(chosen.by_seed))
+        name = f"{row.updates:,} updates" if row.updates else "none"
+        yield _omission("warm-up", name, told, chosen.loss, found.start_loss)
+
+
+def of_settings(
+    task: Task, schedule: Schedule, lr: float, seeds: tuple[int, ...], reporter: Reporter
+) -> Iterator[tuple[Omission, Cost]]:
+    """The optimizer's momentum and weight decay, where it has them, set to 0; with what that took.
+
+    Without momentum an update is 1 − momentum times as large, so three rates up to that many times larger
+    are tried and the best counts. Adam's betas are left alone: it is not known without its first one.
+    """
+    shape = Shape.of(schedule, task)
+    groups = task.make_optimizer(task.make_model(task.seed), lr).param_groups
+    momentum = max(float(group.get("momentum") or 0.0) for group in groups)
+    changes: list[tuple[Part, str, float]] = []
+    if 0 < momentum < 1 and "momentum" not in shape.controls:
+        changes.append(("momentum", "momentum", 1 / (1 - momentum)))
+    if any(group.get("weight_decay") for group in groups) and "weight_decay" not in shape.controls:
+        changes.append(("weight decay", "weight_decay", 1.0))
+    if not changes:
+        return
+    steps = min(task.steps, max(SHORTEST, math.ceil(SHARE * task.steps)))
+    speed = Speed.of(task)
+
+    def run(shape: Shape, lrs: np.ndarray) -> Rehearsal:
+        engine = speed.engine(len(lrs) * len(seeds), steps)
+        return rehearse(task, shape, lrs, seeds=seeds, steps=steps, engine=engine, progress=reporter.advance)
+
+    with_all = run(shape, np.array([lr]))
+    cost, nothing = with_all.cost, Cost(updates=0, samples=0, seconds=0.0, runs=0.0)
+    for part, control, factor in changes:
+        lrs = np.unique(lr * factor ** np.array([0.0, 0.5, 1.0]))
+        controls = {**shape.controls, control: np.zeros(len(shape.values))}
+        without = run(Shape(shape.values, controls), lrs)
+        told = None
+        if without.best is not None and with_all.best is not None:
+            told = paired_difference(without.losses[:, without.best], with_all.losses[:, 0])
+        best = float(with_all.mean[0])
+        yield _omission(part, "0", told, best, with_all.start_loss), cost + without.cost
+        cost = nothing
+
+
+def _omission(
+    part: Part, instead: str, behind: Difference | None, best: float | None, start: float | None
+) -> Omission:
+    """A difference of losses as a share of the progress from the start to the best."""
+    if behind is None or best is None or start is None or not start > best:
+        return Omission(part=part, instead=instead, lost=None, low=None, high=None, alike=False)
+    progress = start - best
+    mean, low, high = (None if value is None else value / progress for value in behind)
+    within = low is None or high is None or low <= 0 <= high
+    return Omission(part=part, instead=instead, lost=mean, low=low, high=high, alike=within)

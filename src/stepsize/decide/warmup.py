@@ -1,0 +1,322 @@
+"""find_warmup: how long a warm-up the early updates need, by training with several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from stepsize._check_task import integer, positive_rate
+from stepsize._progress import OutOfTimeError, Reporter, reporting
+from stepsize._result import finite_or_none, provenance
+from stepsize.decide.budget import Budget
+from stepsize.decide.known_rate import known_rate
+from stepsize.decide.rehearsal import Shape, on_part_of_the_data
+from stepsize.decide.schedule_comparison import shape_text
+from stepsize.decide.speed import Speed, fitted_steps
+from stepsize.decide.warmup_result import WarmupComparison, WarmupRow
+from stepsize.estimate import mean_over_seeds
+from stepsize.estimate.paired import paired_difference
+from stepsize.schedules import Run, Schedule
+from stepsize.schedules.phases import warmup
+from stepsize.task import Task
+from stepsize.training import Cost, History, Member, train
+
+LENGTHS = (0, 10, 30, 100, 300, 1000, 3000)
+"""Warm-ups tried unless told otherwise, as far as the run has room for them."""
+
+ROOM = 0.25
+"""Share of a trial run, and of the real one, that a warm-up may take."""
+
+FACTORS = (1.0, 2.0)
+"""Of the rate given: what a warm-up gains is mostly that it lets a larger rate be borne."""
+
+SHARE = 0.25
+"""Length of the trial runs as a share of the real one, unless told otherwise."""
+
+SHORTEST = 64
+"""Updates that they have at least, or all there are."""
+
+EARLY = 0.25
+"""Share of a trial run in which the training loss is watched for a climb."""
+
+SMOOTHED = 5
+"""Updates over which it is averaged, since single batches scatter."""
+
+BORNE = 0.5
+"""Climb, as a share of what the run gains in all, up to which early updates are said to bear a rate."""
+
+SLIGHT = 0.005
+"""Share of the progress that a shorter warm-up may end above the best one."""
+
+_ENDED = {
+    "interrupted": "Interrupted before the runs had ended.",
+    "out_of_time": "The budget ended before the runs had: pass a larger one.",
+}
+
+
+def find_warmup(
+    task: Task,
+    schedule: Schedule | str = "fixed",
+    *,
+    lr: float | None = None,
+    warmups: Sequence[int] | None = None,
+    steps: int | None = None,
+    seeds: int = 3,
+    budget: str | None = None,
+    progress: bool | Reporter | None = None,
+) -> WarmupComparison:
+    """Find the shortest linear warm-up that costs nothing and lets the early updates bear the rate.
+
+    Warm-ups of several lengths are trained before the same schedule, each at the rate given and at twice
+    that, with the same seeds and batches, as one stack. What an early update bears depends on the
+    weights then, not on how long the run is: warm-ups keep their number of updates in the shortened run,
+    while the schedule behind them is compressed.
+
+    Args:
+        task: what to train; nothing of it is changed.
+        schedule: what follows the warm-up, as a `Schedule` or its text; its own peak does not matter.
+        lr: the peak rate; by default what `find_lr` finds for the schedule alone.
+        warmups: lengths to try, in updates, rising; by default 0, 10, 30, 100 … up to a quarter of the runs.
+        steps: updates of every run; by default a quarter of the task's, or what the budget has room for.
+        seeds: counting up from the task's.
+        budget: what the runs may cost, as "1 run" of a plain loop, or "60 s": fits `steps` to it, up to the
+            default, and ends without an answer when a time is over.
+        progress: True for a bar on stderr, False for silence, or a `Reporter`.
+
+    Returns:
+        A `WarmupComparison`. Ctrl-C gives one without rows, with status "interrupted", and a time that is
+        over "out_of_time".
+
+    Raises:
+        ValueError: lengths that are not rising or leave the runs no update, numbers out of range, or no rate
+            was given and `find_lr` has none.
+    """
+    parsed = Schedule.parse(schedule) if isinstance(schedule, str) else schedule
+    integer("seeds", seeds, at_least=1)
+    if steps is not None and budget is not None:
+        raise ValueError(f"steps and budget exclude each other, but got {steps} and {budget!r}")
+    limit = None if budget is None else Budget.parse(budget)
+    length = _usual_steps(task) if steps is None else integer("steps", steps, at_least=2)
+    if limit is not None:
+        length = min(length, _affordable(task, limit, seeds))
+    if length > task.steps:
+        raise ValueError(f"steps must not exceed the task's {task.steps} updates, but is {length}")
+    lengths = warmup_lengths(length) if warmups is None else _checked(warmups, length)
+    if lr is not None:
+        positive_rate("lr", lr)
+    chosen = tuple(task.seed + i for i in range(seeds))
+    with reporting(progress) as reporter:
+        peak, _ = known_rate(task, lr, schedule=parsed, progress=reporter)
+        reporter.expect(length * len(lengths) * len(FACTORS) * seeds)
+        reporter.phase("warm-up")
+        if limit is not None:
+            reporter = limit.clocked(reporter)
+        ended, history = "", None
+        try:
+            history = _trained(task, parsed, peak, lengths, length, chosen, reporter)
+        except KeyboardInterrupt:
+            ended = "interrupted"
+        except OutOfTimeError:
+            ended = "out_of_time"
+    return _compared(task, parsed, peak, lengths, length, chosen, history, ended)
+
+
+def _affordable(task: Task, budget: Budget, seeds: int) -> int:
+    speed = Speed.of(task)
+
+    def cost(steps: int) -> float:
+        return speed.cost(len(warmup_lengths(steps)) * len(FACTORS) * seeds, steps)
+
+    return fitted_steps(task, budget, cost, shortest=SHORTEST)
+
+
+def _usual_steps(task: Task) -> int:
+    """Updates of the runs, unless told otherwise."""
+    return min(task.steps, max(SHORTEST, math.ceil(SHARE * task.steps)))
+
+
+def warmup_lengths(steps: int) -> tuple[int, ...]:
+    """Those of the usual lengths that runs of so many updates have room for."""
+    return tuple(width for width in LENGTHS if width <= ROOM * steps)
+
+
+def _checked(warmups: Sequence[int], steps: int) -> tuple[int, ...]:
+    lengths = tuple(integer("warmups", width, at_least=0) for width in warmups)
+    if not lengths or list(lengths) != sorted(set(lengths)):
+        raise ValueError(f"warmups must be rising numbers of updates, but are {list(warmups)}")
+    if lengths[-1] >= steps:
+        raise ValueError(
+            f"warmups must be shorter than the runs of {steps} updates, but reach {lengths[-1]}: "
+            "pass more steps"
+        )
+    return lengths
+
+
+def _trained(
+    task: Task,
+    schedule: Schedule,
+    lr: float,
+    lengths: Sequence[int],
+    steps: int,
+    seeds: tuple[int, ...],
+    reporter: Reporter,
+) -> History:
+    """All of it in one stack; members in the order length, seed, factor."""
+    small = on_part_of_the_data(task, steps / task.steps)
+    after = Shape.of(schedule, task)
+    members, rates = [], []
+    for width in lengths:
+        ramp = np.empty(0)
+        if width:
+            ramp = warmup(width).at(1.0).values(Run(steps=width))
+        values = np.concatenate([ramp, after.compressed(steps - width).values])
+        for seed in seeds:
+            for factor in FACTORS:
+                members.append(Member(lr * factor, seed))
+                rates.append(lr * factor * values)
+    return train(
+        small,
+        members,
+        np.array(rates),
+        evaluate_at=[0, steps],
+        controls=after.compressed(steps).controls,
+        engine=Speed.of(small).engine(len(members), steps),
+        progress=reporter.advance,
+    )
+
+
+def _compared(
+    task: Task,
+    schedule: Schedule,
+    lr: float,
+    lengths: Sequence[int],
+    steps: int,
+    seeds: tuple[int, ...],
+    history: History | None,
+    ended: str,
+) -> WarmupComparison:
+    rows: tuple[WarmupRow, ...] = ()
+    start: float | None = None
+    warnings: tuple[str, ...] = ()
+    cost = Cost(updates=0, samples=0, seconds=0.0, runs=0.0)
+    if history is not None:
+        rows, cost = _rows(history, lengths, len(seeds)), history.cost
+        start = finite_or_none(float(history.val_loss[:, 0].mean()))
+        if history.engine_reason:
+            warnings = (f"trained one after another: {history.engine_reason}",)
+    chosen = _shortest(rows, start)
+    if chosen is not None and chosen.updates == lengths[-1] > 0:
+        warnings += (f"the warm-up of {chosen.updates:,} updates is the longest that was tried",)
+    answer = "ok" if chosen is not None else "no_answer"
+    return WarmupComparison(
+        status=ended or answer,
+        why=_ENDED[ended] if ended else _why(rows, chosen, start, lr),
+        updates=None if chosen is None else chosen.updates,
+        schedule=shape_text(schedule),
+        lr=lr,
+        rows=rows,
+        steps=steps,
+        horizon=task.steps,
+        start_loss=start,
+        warnings=warnings,
+        task=task.name,
+        cost=cost,
+        provenance=provenance(device=str(task.device), seeds=seeds),
+    )
+
+
+def _rows(history: History, lengths: Sequence[int], seeds: int) -> tuple[WarmupRow, ...]:
+    grid = (len(lengths), seeds, len(FACTORS))
+    ends = history.val_loss[:, -1].reshape(grid)
+    ends = np.where(np.isfinite(ends), ends, np.inf)
+    means = np.array([mean_over_seeds(losses) for losses in ends])
+    lrs = [member.lr for member in history.members[: len(FACTORS)]]
+    curves = history.train_loss.reshape(*grid, -1)[:, :, 0]
+    best = np.argmin(means, axis=1)
+    lowest = int(np.argmin(means.min(axis=1)))
+    rows = []
+    for place, width in enumerate(lengths):
+        mine, rise = ends[place, :, best[place]], _rise(curves[place])
+        if not np.isfinite(mine).all():
+            nothing = WarmupRow(
+                updates=width,
+                lr=None,
+                loss=None,
+                by_seed=(),
+                behind=None,
+                behind_low=None,
+                behind_high=None,
+                alike=False,
+                rise=rise,
+            )
+            rows.append(nothing)
+            continue
+        behind = paired_difference(mine, ends[lowest, :, best[lowest]], comparisons=len(lengths) - 1)
+        rows.append(
+            WarmupRow(
+                updates=width,
+                lr=lrs[best[place]],
+                loss=float(mine.mean()),
+                by_seed=tuple(mine.tolist()),
+                behind=behind.mean,
+                behind_low=behind.low,
+                behind_high=behind.high,
+                alike=not behind.detected,
+                rise=rise,
+            )
+        )
+    return tuple(rows)
+
+
+def _rise(curves: np.ndarray) -> float | None:
+    """Worst climb over seeds of training losses (S, T) above their start, as a share of their fall."""
+    if not np.isfinite(curves).all():
+        return None
+    width = min(SMOOTHED, curves.shape[1])
+    smooth = np.lib.stride_tricks.sliding_window_view(curves, width, axis=1).mean(axis=-1)
+    start, early = curves[:, 0], smooth[:, : max(1, math.ceil(EARLY * smooth.shape[1]))]
+    fall = start.mean() - smooth[:, -1].mean()
+    climb = max(0.0, float((early.max(axis=1) - start).max()))
+    return None if fall <= 0 else climb / float(fall)
+
+
+def _shortest(rows: Sequence[WarmupRow], start: float | None) -> WarmupRow | None:
+    """The shortest about as good as the best that early updates bear; without one, the shortest as good."""
+    good = [row for row in rows if row.alike and _lost(row, rows, start) <= SLIGHT]
+    borne = [row for row in good if row.rise is not None and row.rise <= BORNE]
+    return next(iter(borne or good), None)
+
+
+def _lost(row: WarmupRow, rows: Sequence[WarmupRow], start: float | None) -> float:
+    """Share of the best one's progress that a warm-up gives up; 0 where none makes any."""
+    losses = [other.loss for other in rows if other.loss is not None]
+    if row.loss is None or start is None:
+        return math.inf
+    progress = start - min(losses)
+    return (row.loss - min(losses)) / progress if progress > 0 else 0.0
+
+
+def _why(rows: Sequence[WarmupRow], chosen: WarmupRow | None, start: float | None, lr: float) -> str:
+    if chosen is None:
+        return f"Every warm-up diverged at rates from {lr:.3g}: pass a smaller lr."
+    shorter = [row for row in rows if row.updates < chosen.updates]
+    if not shorter:
+        words = "No warm-up is needed" if chosen.updates == 0 else f"{chosen.updates:,} updates are enough"
+        borne = chosen.rise is not None and chosen.rise <= BORNE
+        early = f"the early updates bear a rate of {lr:.3g}, and " if borne else ""
+        return f"{words}: {early}no longer warm-up ends clearly lower."
+    last = shorter[-1]
+    name = "Without a warm-up" if last.updates == 0 else f"After only {last.updates:,} updates of warm-up"
+    lost = _lost(last, rows, start)
+    if last.lr is None:
+        fault = "every rate tried diverges"
+    elif lost > SLIGHT:
+        told = "though not beyond what the seeds scatter" if last.alike else "beyond what the seeds scatter"
+        fault = f"{lost:.1%} of the progress is lost, {told}"
+    elif last.rise is None:
+        fault = f"a rate of {lr:.3g} diverges or gains nothing"
+    else:
+        fault = f"the training loss first climbs by {last.rise:.0%} of what the run gains"
+    return f"{name} {fault}; {chosen.updates:,} updates are enough."
