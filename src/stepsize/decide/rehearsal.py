@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from msgspec import structs
 
 from stepsize._result import Result, frozen
 from stepsize._rng import derived_seed
@@ -186,6 +187,24 @@ def on_part_of_the_data(task: Task, share: float) -> Task:
 def _affordable_checks(task: Task, steps: int) -> int:
     held_out = STREAM_BATCHES * task.batch_size if isinstance(task.val, Stream) else task.val.size
     return int(np.clip(CHECK_SHARE * steps * task.batch_size * 3 / held_out, 1, CHECKS))
+
+
+def at_rate(rehearsal: Rehearsal, place: int) -> Rehearsal:
+    """One rate of it alone; the cost is the whole one's."""
+    return structs.replace(
+        rehearsal,
+        lrs=frozen(rehearsal.lrs[[place]]),
+        curves=frozen(rehearsal.curves[:, [place]]),
+        losses=frozen(rehearsal.losses[:, [place]]),
+        folds=frozen(rehearsal.folds[:, [place]]),
+    )
+
+
+def with_more_seeds(a: Rehearsal, b: Rehearsal) -> Rehearsal:
+    """Two rehearsals of the same length and rates as one; no seed may stand in both."""
+    names = ("curves", "losses", "folds", "start_folds")
+    arrays = {name: frozen(np.concatenate([getattr(a, name), getattr(b, name)])) for name in names}
+    return structs.replace(a, seeds=(*a.seeds, *b.seeds), cost=a.cost + b.cost, **arrays)
 
 
 def merged(a: Rehearsal, b: Rehearsal) -> Rehearsal:

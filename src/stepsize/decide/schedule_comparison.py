@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,11 +14,10 @@ from stepsize._result import finite_or_none, provenance
 from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import checked_schedule
 from stepsize.decide.known_rate import known_rate
-from stepsize.decide.rehearsal import Rehearsal, Shape, merged, rehearse
+from stepsize.decide.rehearsal import Rehearsal, Shape, at_rate, merged, rehearse, with_more_seeds
 from stepsize.decide.schedule_comparison_result import ScheduleComparison, ScheduleRow
 from stepsize.decide.speed import Speed, fitted_steps
 from stepsize.decide.verdict import learns
-from stepsize.estimate import basin
 from stepsize.estimate.paired import paired_difference
 from stepsize.schedules import Schedule
 from stepsize.task import Task
@@ -56,8 +57,9 @@ def compare_schedules(
     """Compare schedules at equal budget, each at the best of several peak rates.
 
     Every schedule's shape is compressed into the same number of updates and trained at the same rates with
-    the same seeds and batches; its grid goes on past an edge that turns out best. Differences are paired by
-    seed, so that what seeds have in common drops out.
+    the same seeds and batches; its grid goes on past an edge that turns out best. Where a stack does not make
+    runs cheap, the first seed alone tries all rates. Differences are paired by seed, so that what seeds have
+    in common drops out.
 
     Args:
         task: what to train; nothing of it is changed.
@@ -88,7 +90,7 @@ def compare_schedules(
     if lr is not None:
         positive_rate("lr", lr)
     chosen = tuple(task.seed + i for i in range(seeds))
-    done: dict[str, Rehearsal] = {}
+    done: dict[str, _Tried] = {}
     ended = ""
     with reporting(progress) as reporter:
         about, _ = known_rate(task, lr, schedule=parsed[texts[0]], progress=reporter)
@@ -117,10 +119,17 @@ def checked_schedules(schedules: Sequence[Schedule | str]) -> dict[str, Schedule
 
 
 def _affordable(task: Task, budget: Budget, count: int, seeds: int) -> int:
-    speed, members = Speed.of(task), seeds * len(FACTORS)
+    speed = Speed.of(task)
     return fitted_steps(
-        task, budget, lambda steps: EXTENDED * count * speed.cost(members, steps), shortest=SHORTEST
+        task, budget, lambda steps: count * min(_costs(speed, seeds, steps)), shortest=SHORTEST
     )
+
+
+def _costs(speed: Speed, seeds: int, steps: int) -> tuple[float, float]:
+    """One schedule with every seed at every rate; and with the first seed at all, the others at its best."""
+    rates = EXTENDED * speed.cost(len(FACTORS), steps)
+    others = speed.cost(seeds - 1, steps) if seeds > 1 else 0.0
+    return EXTENDED * speed.cost(seeds * len(FACTORS), steps), rates + others
 
 
 def shape_text(schedule: Schedule) -> str:
@@ -129,57 +138,69 @@ def shape_text(schedule: Schedule) -> str:
     return text[len(_UNIT) : -1] if text.startswith(_UNIT) else text
 
 
+@dataclass(frozen=True)
+class _Tried:
+    """A schedule at all rates, with one seed or every one, and at its best rate with every seed."""
+
+    grid: Rehearsal
+    best: Rehearsal | None
+    cost: Cost
+
+    @property
+    def loss(self) -> float:
+        return math.inf if self.best is None else float(self.best.mean[0])
+
+
 def _best_of(
     task: Task, shape: Shape, lr: float, seeds: tuple[int, ...], steps: int, reporter: Reporter
-) -> Rehearsal:
+) -> _Tried:
+    """Where members cost little every seed tries every rate; else all but the first the best one alone."""
     speed = Speed.of(task)
 
-    def run(lrs: np.ndarray) -> Rehearsal:
+    def run(lrs: np.ndarray, seeds: tuple[int, ...]) -> Rehearsal:
         engine = speed.engine(len(lrs) * len(seeds), steps)
         return rehearse(task, shape, lrs, seeds=seeds, steps=steps, engine=engine, progress=reporter.advance)
 
-    found = run(lr * np.array(FACTORS))
+    every, lean = _costs(speed, len(seeds), steps)
+    first, others = (seeds, ()) if every <= lean else (seeds[:1], seeds[1:])
+    grid = run(lr * np.array(FACTORS), first)
     for number in range(EXTENSIONS):
-        if found.best == len(found.lrs) - 1:
-            found = merged(found, run(found.lrs[-1] * STEP ** np.arange(1, 2 + number)))
-        elif found.best is None or found.best == 0:
-            found = merged(found, run(found.lrs[0] / STEP ** np.arange(1, 2 + number)))
+        if grid.best == len(grid.lrs) - 1:
+            grid = merged(grid, run(grid.lrs[-1] * STEP ** np.arange(1, 2 + number), first))
+        elif grid.best is None or grid.best == 0:
+            grid = merged(grid, run(grid.lrs[0] / STEP ** np.arange(1, 2 + number), first))
         else:
             break
-    return found
+    if grid.best is None or not learns(grid):
+        return _Tried(grid, None, grid.cost)
+    if not others:
+        return _Tried(grid, at_rate(grid, grid.best), grid.cost)
+    cost = grid.cost
+    for place in range(grid.best, -1, -1):  # a rate that other seeds do not bear is too large
+        more = run(grid.lrs[[place]], others)
+        cost += more.cost
+        best = with_more_seeds(at_rate(grid, place), more)
+        if np.isfinite(best.losses).all():
+            return _Tried(grid, best, cost)
+    return _Tried(grid, None, cost)
 
 
 def _compared(
     task: Task,
-    done: dict[str, Rehearsal],
+    done: dict[str, _Tried],
     ended: str,
     missing: list[str],
     steps: int,
     seeds: tuple[int, ...],
 ) -> ScheduleComparison:
-    learned = {text: found for text, found in done.items() if learns(found)}
-    order = sorted(learned, key=lambda text: float(learned[text].mean.min()))
+    order = sorted((text for text in done if done[text].best is not None), key=lambda text: done[text].loss)
     best = order[0] if order else None
-    rows = [_row(text, learned[text], learned[order[0]], len(order) - 1) for text in order]
-    rows += [
-        ScheduleRow(
-            schedule=text,
-            lr=None,
-            loss=None,
-            by_seed=(),
-            behind=None,
-            behind_low=None,
-            behind_high=None,
-            alike=False,
-            lrs=tuple(done[text].lrs.tolist()),
-            losses=tuple(finite_or_none(float(loss)) for loss in done[text].mean),
-        )
-        for text in done
-        if text not in learned
-    ]
-    cost = sum((found.cost for found in done.values()), Cost(updates=0, samples=0, seconds=0.0, runs=0.0))
-    warnings = {f"trained one after another: {f.engine_reason}" for f in done.values() if f.engine_reason}
-    edges = [text for text, found in learned.items() if found.best in (0, len(found.lrs) - 1)]
+    rows = [_row(text, done[text], None if best is None else done[best], len(order) - 1) for text in order]
+    rows += [_row(text, done[text], None, 1) for text in done if text not in order]
+    cost = sum((one.cost for one in done.values()), Cost(updates=0, samples=0, seconds=0.0, runs=0.0))
+    reasons = {one.grid.engine_reason for one in done.values() if one.grid.engine_reason}
+    warnings = {f"trained one after another: {reason}" for reason in reasons}
+    edges = [text for text in order if done[text].grid.best in (0, len(done[text].grid.lrs) - 1)]
     if missing:
         warnings.add(f"not tried before the end: {', '.join(missing)}")
     if edges:
@@ -198,22 +219,22 @@ def _compared(
     )
 
 
-def _row(text: str, found: Rehearsal, best: Rehearsal, comparisons: int) -> ScheduleRow:
-    assert found.best is not None
-    assert best.best is not None
-    mine = found.losses[:, found.best]
-    behind = paired_difference(mine, best.losses[:, best.best], comparisons=comparisons)
+def _row(text: str, tried: _Tried, best: _Tried | None, comparisons: int) -> ScheduleRow:
+    grid, mine = tried.grid, tried.best
+    behind = None
+    if mine is not None and best is not None and best.best is not None:
+        behind = paired_difference(mine.losses[:, 0], best.best.losses[:, 0], comparisons=comparisons)
     return ScheduleRow(
         schedule=text,
-        lr=basin(found.lrs, found.losses, found.start_loss).lr,
-        loss=float(mine.mean()),
-        by_seed=tuple(mine.tolist()),
-        behind=behind.mean,
-        behind_low=behind.low,
-        behind_high=behind.high,
-        alike=not behind.detected,
-        lrs=tuple(found.lrs.tolist()),
-        losses=tuple(finite_or_none(float(loss)) for loss in found.mean),
+        lr=None if mine is None else float(mine.lrs[0]),
+        loss=None if mine is None else tried.loss,
+        by_seed=() if mine is None else tuple(mine.losses[:, 0].tolist()),
+        behind=None if behind is None else behind.mean,
+        behind_low=None if behind is None else behind.low,
+        behind_high=None if behind is None else behind.high,
+        alike=behind is not None and not behind.detected,
+        lrs=tuple(grid.lrs.tolist()),
+        losses=tuple(finite_or_none(float(loss)) for loss in grid.mean),
     )
 
 

@@ -14,8 +14,8 @@ class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
     `loss` is the mean over seeds. `behind` is the mean over seeds of its loss less the best schedule's with
     the same seed, between `behind_low` and `behind_high` (Student's t, 95% for all comparisons together;
     None with one seed). `alike` says that the interval holds 0: no difference was detected. `lr` is None if
-    every rate diverged or none learns. `lrs` are all the peak rates tried, with their mean `losses`, None
-    where one diverged.
+    every rate diverged or none learns. `lrs` are all the peak rates tried, with their mean `losses` over
+    the seeds that tried them, None where one diverged.
     """
 
     schedule: str

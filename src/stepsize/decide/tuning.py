@@ -32,6 +32,9 @@ not told apart."""
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Batch sizes tried, as multiples of the task's own; if the best stands at the edge, then of that one."""
 
+EARLY = 0.05
+"""Share of the real run before which a loss is reached too soon to stand for it without a word."""
+
 SEEDS = 3
 """Seeds of a part, unless told otherwise."""
 
@@ -128,6 +131,12 @@ class Tuning:
             self.notes.append(f"the batch size stays as it was: {found.why or found.critical.why}")
             return lr
         rates = {row.batch_size: row.lr for row in found.times}
+        reached = {row.batch_size: row.updates for row in found.times}.get(own)
+        if reached is not None and reached < EARLY * self.task.steps:
+            self.notes.append(
+                f"batch sizes were compared by a loss that takes {reached:,.0f} of {self.task.steps:,} "
+                "updates: later on larger ones may do better; a larger budget tells"
+            )
         if size != own:
             self.task = self.task.replace(batch_size=size, steps=length(self.task, found, size, self.limit))
         return rates[size]
@@ -198,7 +207,7 @@ class Tuning:
             self.worth += omissions.of_schedule(self.compared, rate.start_loss)
         if self.warmed is not None:
             self.worth += omissions.of_warmup(self.warmed)
-        pace = seconds_per_update(self.task)
+        pace = self._pace(rate.batch_size)
         self.seconds = pace * self.task.steps
         seeds = tuple(self.task.seed + i for i in range(self.seeds or SEEDS))
         if "settings" in self.plan.costs:
@@ -210,6 +219,12 @@ class Tuning:
             self._check(rate.schedule, rate.lr, seeds[: fitting[-1]])
         else:
             self.notes.append("no check at full length: the budget has no room for it")
+
+    def _pace(self, batch_size: int) -> float:
+        """Seconds per update of a plain loop, as measured when batch sizes were, or now."""
+        rows = () if self.batch is None else self.batch.throughput.rows
+        known = next((row.seconds for row in rows if row.batch_size == batch_size and row.seconds), None)
+        return known or seconds_per_update(self.task)
 
     def _leave_out_settings(self, schedule: Schedule, lr: float, seeds: tuple[int, ...]) -> None:
         reporter = self.plan.costs["settings"].clocked(self.reporter)
@@ -247,9 +262,12 @@ def sizes_about(batch_size: int, samples: int | None) -> list[int]:
 
 
 def chosen_size(found: BatchAdvice, own: int) -> int | None:
-    """The batch size for the objective, or the task's own where that is about as good and not told apart."""
+    """The batch size for the objective, or the task's own where that is about as good and not told apart.
+
+    None where there is no answer, or not all sizes were tried in time.
+    """
     choice = next((one for one in found.choices if one.objective == found.objective), None)
-    if choice is None or choice.batch_size is None:
+    if choice is None or choice.batch_size is None or found.status == "out_of_time":
         return None
     seconds = {row.batch_size: row.seconds for row in found.times}
     if own in choice.alike and seconds[own] <= STAY * seconds[choice.batch_size]:

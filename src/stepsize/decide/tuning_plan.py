@@ -16,19 +16,19 @@ momentum and weight decay, `check` the run at full length."""
 
 WEIGHTS: dict[Part, float] = {
     "begin": 1.0,
-    "batch size": 7.0,
-    "schedule": 4.0,
-    "warm-up": 1.5,
+    "batch size": 10.0,
+    "schedule": 6.0,
+    "warm-up": 2.0,
     "rate": 1.0,
     "settings": 0.5,
     "check": 3.0,
 }
 """What each part may cost, in full runs of a plain loop; a budget is shared out in these proportions."""
 
-FLOOR = 20.0
+FLOOR = 60.0
 """Seconds that everything may cost without a budget, however short a full run is: setting up takes time."""
 
-LEAST: dict[Part, float] = {"batch size": 1.0, "schedule": 0.25, "warm-up": 0.15, "settings": 0.1}
+LEAST: dict[Part, float] = {"batch size": 1.0, "schedule": 0.5, "warm-up": 0.15, "settings": 0.1}
 """Full runs that a budget must leave a part, or it is left out: less would tell nothing."""
 
 SEARCHED: tuple[Part, ...] = ("batch size", "schedule", "warm-up")
