@@ -21,7 +21,7 @@ INSTALL := $(PIP) install --constraint constraints.txt
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
-tune: $(VENV)/.core ## find the learning rate of a real network on MNIST; the page is out/mnist.html
+tune: $(VENV)/.core ## decide how to train a real network on MNIST; the page is out/mnist.html
 	@mkdir -p out
 	$(BIN)/stepsize tune mnist --report out/mnist.html $(ARGS)
 
@@ -52,6 +52,7 @@ bench: $(VENV)/.dev ## measure the engine against its rivals; the tables go to b
 	$(BIN)/python -m benchmarks.whole_sweep $(ARGS)
 	$(BIN)/python -m benchmarks.curvature $(ARGS)
 	$(BIN)/python -m benchmarks.scaling $(ARGS)
+	$(BIN)/python -m benchmarks.tuning $(ARGS)
 	$(BIN)/python -m benchmarks.schedules $(ARGS)
 
 regret: $(VENV)/.regret ## what every rate finder's answers are worth (hours; goes on where it was stopped)

@@ -2,11 +2,11 @@
 
     python -m benchmarks.tuning [--quick] [--tasks NAME …] [--out FILE]
 
-On tasks of benchmarks/regret three answers are trained at full length: that of `tune`, and those of `find_lr` at
-the task's own batch size with the schedules "fixed" and "cosine". The columns give the held-out loss at the end
-(mean over fresh seeds, with the standard error), the time of the run in a plain loop, and what finding the answer
-took. A lower loss in less time is better; where `tune` changes the batch size it aims at the same loss in less
-time.
+On tasks of benchmarks/regret three answers are trained at full length: that of `tune`, and those of
+`find_lr` at the task's own batch size with the schedules "fixed" and "cosine". The columns give the
+held-out loss at the end (mean over fresh seeds, with the standard error), the time of the run in a plain
+loop, and what finding the answer took. A lower loss in less time is better; where `tune` changes the batch
+size it aims at the same loss in less time.
 """
 
 from __future__ import annotations
@@ -24,10 +24,23 @@ from benchmarks.regret.tasks import CASES
 from stepsize.decide.speed import seconds_per_update
 from stepsize.training import Member, train
 
+RESULTS = Path(__file__).with_suffix(".md")
+
+PAGE = """# What tuning is worth
+
+<!-- --8<-- [start:table] -->
+Each answer was trained at full length with five seeds that no answer was found with; "±" is the standard
+error of their mean, "run" the time of the real run in a plain loop, "finding it" the wall-clock time of the
+search.
+
+{table}
+<!-- --8<-- [end:table] -->
+"""
+
 FRESH = 1000
 """First of the seeds that no answer was found with."""
 
-TASKS = ("textbook", "cnn", "transformer", "recurrent", "embedding_bag", "residual_mlp", "wine")
+TASKS = ("textbook", "cnn", "transformer", "recurrent", "embedding-bag", "residual-mlp", "wine")
 """Of different kinds, and long enough for a run to have a beginning and an end."""
 
 
@@ -44,9 +57,10 @@ class Outcome:
     def row(self, task: str) -> str:
         if self.answer.lr is None:
             return f"| {task} | {self.name} | {self.answer.status} | | | | | {self.finding:.0f} |"
+        schedule = self.answer.schedule_text.replace("|", "\\|")
         mean, error = self.losses.mean(), self.losses.std(ddof=1) / np.sqrt(len(self.losses))
         return (
-            f"| {task} | {self.name} | {self.answer.lr:.3g} | {self.answer.schedule_text} "
+            f"| {task} | {self.name} | {self.answer.lr:.3g} | {schedule} "
             f"| {self.answer.batch_size} × {self.answer.steps:,} | {mean:.4g} ± {error:.2g} "
             f"| {self.seconds:.2f} | {self.finding:.0f} |"
         )
@@ -70,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one task and two seeds, to see that it runs")
     parser.add_argument("--tasks", nargs="+", choices=sorted(CASES), help="others than the usual ones")
-    parser.add_argument("--out", type=Path, help="write the table there")
+    parser.add_argument("--out", type=Path, help="write the page there; by default benchmarks/tuning.md")
     options = parser.parse_args(argv)
     names = options.tasks or (TASKS[-1:] if options.quick else TASKS)
     seeds = 2 if options.quick else 5
@@ -88,8 +102,9 @@ def main(argv: list[str] | None = None) -> None:
         for finder, find in finders.items():
             lines.append(outcome(finder, CASES[name].task(), find, seeds).row(name))
             print(lines[-1], flush=True)
-    if options.out is not None:
-        options.out.write_text("\n".join(lines) + "\n")
+    out = options.out or (None if options.quick or options.tasks else RESULTS)
+    if out is not None:
+        out.write_text(PAGE.format(table="\n".join(lines)), encoding="utf-8")
 
 
 if __name__ == "__main__":

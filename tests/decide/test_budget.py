@@ -115,4 +115,4 @@ def test_more_budget_rehearses_longer_with_more_seeds() -> None:
 
 def test_a_time_that_is_up_at_once_says_so() -> None:
     advice = ss.find_lr(digits_task(), budget="0.000001 s")
-    assert (advice.status, advice.lr) == ("interrupted", None)
+    assert (advice.status, advice.lr) == ("out_of_time", None)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import stepsize as ss
+from stepsize._progress import OutOfTimeError
 from stepsize.datasets import mnist_task
 from stepsize.datasets.tasks import mnist_cnn_task
 from tests.tasks import dense_grid, digits_task, net
@@ -219,6 +220,40 @@ def test_ctrl_c_at_once_knows_nothing() -> None:
     advice = ss.find_lr(digits_task(loss=interrupted))
     assert (advice.status, advice.lr) == ("interrupted", None)
     assert torch.equal(state, torch.get_rng_state())
+
+
+class LateAfter:
+    """A reporter with which the budget ends in a phase whose name begins with a word."""
+
+    def __init__(self, word: str, advances: int) -> None:
+        self.word, self.left = word, advances
+        self.here = False
+
+    def expect(self, updates: int) -> None:
+        pass
+
+    def phase(self, name: str) -> None:
+        self.here = name.startswith(self.word)
+
+    def advance(self, updates: int) -> None:
+        if self.here:
+            self.left -= updates
+            if self.left < 0:
+                raise OutOfTimeError
+
+
+def test_a_budget_that_ends_early_is_no_missing_bracket() -> None:
+    """The largest rate of a round that did not end is no edge to complain about."""
+    task = digits_task(steps=1000)
+    early = ss.find_lr(task, progress=LateAfter("weeding", 0))
+    assert early.status == "out_of_time"
+    assert early.lr is not None  # a guess from the range test
+    assert "pass a larger one" in early.why
+    late = ss.find_lr(task, progress=LateAfter("deciding", 0))
+    assert late.status == "ok"
+    assert len(late.rehearsals) == 1
+    weeded = late.rehearsals[0]
+    assert weeded.best not in (None, 0, len(weeded.lrs) - 1)
 
 
 def test_the_start_module_is_left_alone_even_when_the_loss_raises() -> None:

@@ -108,17 +108,20 @@ def test_a_small_budget_leaves_parts_out() -> None:
     found = ss.tune(digits_task(), budget="2 runs", progress=False)
     assert found.status == "ok"
     assert found.batch is None
-    assert any("batch size was left out" in warning for warning in found.warnings)
+    assert "left out for lack of budget: schedule, warm-up, batch size, settings" in found.warnings
+    assert "fixed" in found.schedule_text
 
 
 @pytest.mark.parametrize("runs", [0.3, 2.0, 8.0, 50.0])
 def test_a_budget_is_shared_out(runs: float) -> None:
     plan = TuningPlan.of(digits_task(), batch=True, schedule=True, budget=Budget(runs=runs))
     assert sum(cost.runs or 0.0 for cost in plan.costs.values()) == pytest.approx(runs)
+    assert "rate" in plan.costs
     for part, cost in plan.costs.items():
         assert cost.runs is not None
-        assert cost.runs >= LEAST.get(part, 0.0)
-    assert ("begin" in plan.costs) == ("schedule" in plan.costs)
+        assert cost.runs >= min(runs, LEAST.get(part, 0.0))
+    assert ("begin" in plan.costs) == ("schedule" in plan.costs) == (runs > 3)
+    assert ("batch size" in plan.costs) == (runs == 50)
 
 
 class Stopping:

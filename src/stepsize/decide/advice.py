@@ -20,6 +20,7 @@ AdviceStatus = Literal[
     "diverges_everywhere",
     "too_little_data",
     "interrupted",
+    "out_of_time",
 ]
 
 
@@ -36,8 +37,8 @@ class Advice(Result, frozen=True, kw_only=True, eq=False):
 
     `lr` is the schedule's peak rate; `[lr_low, lr_high]` are the rates that should lose at most 1% of
     the progress (start loss − best loss). All three are None unless `status` is `ok` or, with what is
-    known so far, `interrupted`. `schedule` already carries `lr`; without one its peak is 1. `why` explains
-    in plain sentences; for a status other than `ok` it says what to do.
+    known so far, `interrupted` or `out_of_time`. `schedule` already carries `lr`; without one its peak is 1.
+    `why` explains in plain sentences; for a status other than `ok` it says what to do.
 
     `samples` are the training samples of one epoch, None for a stream. `loss_kind` tells what the held-out
     losses were taken on. `start_loss` is the held-out loss before the first update, `expected_loss` the one

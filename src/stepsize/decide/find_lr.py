@@ -38,7 +38,7 @@ def find_lr(
 
     The same task, arguments and seed on the same machine with the same number of threads give the same
     advice, unless the budget is a time. Nothing of the task is changed. Ctrl-C returns what is known so far,
-    with status "interrupted".
+    with status "interrupted", and a budget in seconds that ends too soon does so with "out_of_time".
 
     Args:
         task: what to train.
@@ -95,18 +95,20 @@ def checked_schedule(schedule: Schedule | str) -> Schedule:
 
 def _search(task: Task, search: Search) -> Verdict:
     held_out = None if isinstance(task.val, Stream) else task.val.size
+    rehearsals = search.rehearsals
     try:
-        try:
-            search.run()
-            last = search.rehearsals[-1]
-            if last.best is not None and last.steps < task.steps and not learns(last):
-                search.full_length()
-        except OutOfTimeError:
-            if not search.rehearsals:
-                raise KeyboardInterrupt from None
-        return judge(search.rehearsals, trained=task.samples, held_out=held_out)
+        search.run()
+        last = rehearsals[-1]
+        if last.best is not None and last.steps < task.steps and not learns(last):
+            search.full_length()
+    except OutOfTimeError:
+        # A round that ended while its best rate stood at the edge says only that the next one is to be tried.
+        rehearsals = [one for one in rehearsals if one.best not in (None, 0, len(one.lrs) - 1)]
+        if not rehearsals:
+            return known_so_far("out_of_time", search.rehearsals, search.bracket)
     except KeyboardInterrupt:
-        return known_so_far(search.rehearsals, search.bracket)
+        return known_so_far("interrupted", rehearsals, search.bracket)
+    return judge(rehearsals, trained=task.samples, held_out=held_out)
 
 
 def _advice(task: Task, schedule: Schedule, search: Search, verdict: Verdict) -> Advice:

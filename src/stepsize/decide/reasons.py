@@ -23,14 +23,18 @@ SHORT = 0.1
 """Share of the real run below which a deciding rehearsal is called short."""
 
 
+ENDED: dict[AdviceStatus, str] = {"interrupted": "Interrupted", "out_of_time": "The budget ended"}
+"""How a search came to an early end, in words."""
+
+
 def reasons(status: AdviceStatus, rehearsals: list[Rehearsal], found: Basin, shift: Shift, lr: float) -> str:
     """Two to four sentences: what ended lowest, how the length changes it, and where it breaks."""
     last = rehearsals[-1]
     assert last.best is not None
     best = float(last.lrs[last.best])
     sentences = [_winner(last, best)]
-    if status == "interrupted":
-        sentences.insert(0, "Interrupted: this is what was known until then, and the interval is wider.")
+    if status in ENDED:
+        sentences.insert(0, f"{ENDED[status]}: this is what was known until then, and the interval is wider.")
     if last.steps < last.horizon:
         sentences.append(_longer(last, best, shift, lr))
     elif abs(math.log(lr / best)) > 0.05:

@@ -38,6 +38,9 @@ PER_WEIGHT = 100.0
 TIMED = 10
 """Updates of a plain loop on which its pace is taken unless told otherwise."""
 
+RESERVE = 1.4
+"""Room left in a budget, since what is reckoned here is a little less than what is found by the clock."""
+
 SHARE_OF_PACE = 0.2
 """Share of the time of a timed run that its updates take at least: clocks jitter."""
 
@@ -66,7 +69,8 @@ def fitted_steps(task: Task, budget: Budget, cost: Callable[[int], float], *, sh
     else:
         most = (budget.seconds or 0.0) / seconds_per_update(task)
     lengths = np.unique(np.geomspace(min(shortest, task.steps), task.steps, 60).round().astype(int))
-    return max((int(length) for length in lengths if cost(int(length)) <= most), default=int(lengths[0]))
+    fitting = [int(length) for length in lengths if RESERVE * cost(int(length)) <= most]
+    return max(fitting, default=int(lengths[0]))
 
 
 @dataclass(frozen=True)

@@ -80,17 +80,16 @@ class Tuning:
     def _decide(self) -> None:
         lr = None
         if "begin" in self.plan.costs:
-            found = self._find("begin")
-            if found.lr is None or found.status != "ok":
+            lr = rough_rate(self._find("begin"))
+            if lr is None:
                 return
-            lr = found.lr
         if lr is not None and "batch size" in self.plan.costs:
             lr = self._choose_batch(lr)
         if lr is not None and "schedule" in self.plan.costs:
             lr = self._choose_schedule(lr)
         if lr is not None and "warm-up" in self.plan.costs:
             self._choose_warmup(lr)
-        if not self._same(self.rate):
+        if self.plan.limited or not self._same(self.rate):
             self._find("rate")
 
     def _same(self, rate: Advice | None) -> bool:
@@ -112,11 +111,11 @@ class Tuning:
             progress=self.reporter,
         )
         self.costs.append(found.cost)
-        if self.rate is None or found.lr is not None:
+        interrupted = found.status == "interrupted"
+        if not interrupted or found.lr is not None or self.rate is None:
             self.rate = found
-        if found.status == "interrupted":
+        if interrupted:
             raise KeyboardInterrupt
-        self.rate = found
         return found
 
     def _choose_batch(self, lr: float) -> float:
@@ -212,6 +211,8 @@ class Tuning:
         seeds = tuple(self.task.seed + i for i in range(self.seeds or SEEDS))
         if "settings" in self.plan.costs:
             self._leave_out_settings(rate.schedule, rate.lr, seeds)
+        if "check" not in self.plan.costs:
+            return
         speed = Speed.of(self.task)
         room = self.plan.room("check") * self.plan.pace / pace
         fitting = [n for n in range(1, len(seeds) + 1) if speed.cost(n, self.task.steps) <= room]
@@ -259,6 +260,17 @@ def sizes_about(batch_size: int, samples: int | None) -> list[int]:
     """Batch sizes a factor of two apart about one, as far as there is data for them."""
     most = math.inf if samples is None else samples
     return sorted({size for factor in FACTORS if 1 <= (size := round(factor * batch_size)) <= most})
+
+
+def rough_rate(found: Advice) -> float | None:
+    """A rate to begin other searches with: the one found, or the best tried if that one stands at an edge.
+
+    Those searches go on past their edges themselves.
+    """
+    if found.lr is not None or found.status != "not_bracketed":
+        return found.lr
+    last = found.rehearsals[-1]
+    return None if last.best is None else float(last.lrs[last.best])
 
 
 def chosen_size(found: BatchAdvice, own: int) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,11 +29,24 @@ WEIGHTS: dict[Part, float] = {
 FLOOR = 60.0
 """Seconds that everything may cost without a budget, however short a full run is: setting up takes time."""
 
-LEAST: dict[Part, float] = {"batch size": 1.0, "schedule": 0.5, "warm-up": 0.15, "settings": 0.1}
-"""Full runs that a budget must leave a part, or it is left out: less would tell nothing."""
+LEAST: dict[Part, float] = {
+    "rate": 1.0,
+    "schedule": 2.0,
+    "warm-up": 0.75,
+    "check": 1.3,
+    "batch size": 5.0,
+    "settings": 0.3,
+}
+"""Full runs below which a part tells little, those first that matter most: a budget is given to one after
+another as long as it lasts, what remains is shared out by `WEIGHTS`. The rate has what there is."""
+
+BEGIN = 0.3
+"""The same for the rate to begin with, which `SEARCHED` parts need."""
 
 SEARCHED: tuple[Part, ...] = ("batch size", "schedule", "warm-up")
-"""Parts that need a rate to begin with."""
+
+ORDER: tuple[Part, ...] = ("begin", *SEARCHED, "rate", "settings", "check")
+"""In which parts are done."""
 
 
 @dataclass(frozen=True)
@@ -53,27 +67,23 @@ class TuningPlan:
     @classmethod
     def of(cls, task: Task, *, batch: bool, schedule: bool, budget: Budget | None) -> TuningPlan:
         """The plan where the batch size, and the schedule with its warm-up, are to be searched or not."""
-        searched = [part for part in SEARCHED if (batch if part == "batch size" else schedule)]
-        parts: list[Part] = ["begin", *searched, "rate", "settings", "check"]
+        given = {"batch size": not batch, "schedule": not schedule, "warm-up": not schedule}
+        wanted = [part for part in LEAST if not given.get(part, False)]
         pace = seconds_per_update(task)
         full = pace * task.steps
-        total = sum(WEIGHTS[part] for part in parts)
+        total = sum(WEIGHTS[part] for part in wanted)
         runs = max(total, FLOOR / full)
         if budget is not None:
             runs = budget.runs or (budget.seconds or 0.0) / full
-        poor = [part for part in parts if WEIGHTS[part] / total * runs < LEAST.get(part, 0.0)]
-        parts = [part for part in parts if part not in poor]
-        if not any(part in parts for part in SEARCHED):
-            parts.remove("begin")
-        share = runs / sum(WEIGHTS[part] for part in parts)
+        least = _affordable(wanted, runs)
+        poor = [part for part in wanted if part not in least]
+        rest = (runs - sum(least.values())) / sum(WEIGHTS[part] for part in least)
         timed = budget is not None and budget.seconds is not None
-        costs = {
-            part: Budget(seconds=WEIGHTS[part] * share * full)
-            if timed
-            else Budget(runs=WEIGHTS[part] * share)
-            for part in parts
-        }
-        reasons = tuple(f"{part} was left out: the budget leaves it too little" for part in poor)
+        costs: dict[Part, Budget] = {}
+        for part in (part for part in ORDER if part in least):
+            amount = least[part] + rest * WEIGHTS[part]
+            costs[part] = Budget(seconds=amount * full) if timed else Budget(runs=amount)
+        reasons = (f"left out for lack of budget: {', '.join(poor)}",) if poor else ()
         return cls(task.name, costs, reasons, runs * full, pace, task.steps, budget is not None)
 
     def cost(self, part: Part) -> str:
@@ -93,3 +103,15 @@ class TuningPlan:
             f"Tuning {self.task}: {parts}. About {duration(self.seconds)} on this machine, the time of "
             f"{runs:.3g} full runs; a budget makes it cheaper."
         )
+
+
+def _affordable(wanted: Sequence[Part], runs: float) -> dict[Part, float]:
+    """What each part gets at least, for those that there is room for."""
+    least: dict[Part, float] = {"rate": min(runs, LEAST["rate"])}
+    for part in wanted:
+        more = {part: LEAST[part]}
+        if part in SEARCHED and "begin" not in least:
+            more["begin"] = BEGIN
+        if part != "rate" and sum(least.values()) + sum(more.values()) <= runs:
+            least |= more
+    return least

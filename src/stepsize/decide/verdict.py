@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special
 
 from stepsize.decide.advice import AdviceStatus, Price
-from stepsize.decide.reasons import reasons, warnings
+from stepsize.decide.reasons import ENDED, reasons, warnings
 from stepsize.decide.rehearsal import Rehearsal
 from stepsize.estimate import Basin, Regret, Shift, basin, loss_at
 from stepsize.estimate.transfer import SLOPE_SPREAD
@@ -140,26 +140,28 @@ def _answer(rehearsals: list[Rehearsal]) -> Verdict:
     return _advised("ok", rehearsals)
 
 
-def known_so_far(rehearsals: list[Rehearsal], bracket: Curve | None) -> Verdict:
-    """What an interrupted search can say: the best so far, with the wider interval of a short rehearsal.
+def known_so_far(status: AdviceStatus, rehearsals: list[Rehearsal], bracket: Curve | None) -> Verdict:
+    """What a search that did not end can say: the best so far, with the wider interval of a short rehearsal.
 
     Before the first rehearsal that is the guess of a classical rule, with a decade either way.
     """
+    ended = ENDED[status]
+    again = "pass a larger one" if status == "out_of_time" else "run it again to the end"
     usable = [r for r in rehearsals if r.best is not None and np.isfinite(r.start_loss) and learns(r)]
     guess = bracket.suggestions["minimum_over_10"].lr if bracket is not None else None
     if not usable and not rehearsals and guess is not None:
         lr = three_digits(guess)
         return Verdict(
-            "interrupted",
-            f"Interrupted before the first rehearsal. {lr:.3g} is a tenth of the rate at which the loss of "
-            "the range test was lowest: a guess that may lose much, so run it again to the end.",
+            status,
+            f"{ended} before the first rehearsal. {lr:.3g} is a tenth of the rate at which the loss of "
+            f"the range test was lowest: a guess that may lose much, so {again}.",
             lr=lr,
             low=three_digits(lr / GUESSED),
             high=three_digits(lr * GUESSED),
         )
     if not usable:
-        return Verdict("interrupted", "Interrupted before any rate could be judged; run it again to the end.")
-    return _advised("interrupted", usable)
+        return Verdict(status, f"{ended} before any rate could be judged; {again}.")
+    return _advised(status, usable)
 
 
 def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:

@@ -24,7 +24,12 @@ NO_ANSWER: dict[AdviceStatus, str] = {
     "diverges_everywhere": "Training diverges at every learning rate that was tried.",
     "too_little_data": "There is too little data to tell learning rates apart.",
     "interrupted": "The measurement was interrupted before it had an answer.",
+    "out_of_time": "The budget ended before there was an answer.",
 }
+
+
+SO_FAR: dict[AdviceStatus, str] = {"interrupted": "Interrupted", "out_of_time": "The budget ended"}
+"""What to say before an answer that rests on what was known until then."""
 
 
 def advice_content(advice: Advice) -> Content:
@@ -36,9 +41,7 @@ def advice_content(advice: Advice) -> Content:
         lead=sentence(advice.why),
         answered=advice.lr is not None,
         value=rate(advice.lr) if advice.lr is not None else "",
-        value_label="so far, the best learning rate"
-        if advice.status == "interrupted"
-        else "peak learning rate",
+        value_label="so far, the best learning rate" if advice.status in SO_FAR else "peak learning rate",
         interval=_interval(advice),
         interval_label="should lose at most 1% of the progress",
         facts=_facts(advice),
@@ -53,8 +56,10 @@ def advice_content(advice: Advice) -> Content:
 def _headline(advice: Advice) -> str:
     if advice.lr is None:
         return NO_ANSWER.get(advice.status, "No learning rate can be named.")
-    if advice.status == "interrupted":
-        return f"Interrupted. The best learning rate so far for {advice.task} is {rate(advice.lr)}."
+    if advice.status in SO_FAR:
+        return (
+            f"{SO_FAR[advice.status]}. The best learning rate so far for {advice.task} is {rate(advice.lr)}."
+        )
     return f"Train {advice.task} with a peak learning rate of {rate(advice.lr)}."
 
 
