@@ -75,7 +75,7 @@ def test_tune_says_everything_on_one_screen(
     project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     json, page = tmp_path / "a.json", tmp_path / "a.html"
-    command = ["tune", f"{project}:task", "--batch-sizes", "50,100", "--seeds", "2"]
+    command = ["tune", f"{project}:task", "--batch-sizes", "50,100", "--seeds", "2", "--budget", "60 s"]
     assert main([*command, "--json", str(json), "--report", str(page)]) == 0
     printed = capsys.readouterr()
     assert "Tuning digits: batch size, schedule, warm-up, rate, check. About" in printed.err
@@ -118,7 +118,9 @@ def test_compare_prints_and_writes(project: Path, tmp_path: Path, capsys: pytest
     ]
     outputs = ["--report", str(page), "--plot", str(picture)]
     assert main(["compare", f"{project}:task", *options, *outputs]) == 0
-    assert "linear()" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "Comparing 2 schedules over" in printed.err
+    assert "linear()" in printed.out
     assert "Schedules at equal budget" in page.read_text()
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert main(["compare", f"{project}:task", *options, "--quiet"]) == 0

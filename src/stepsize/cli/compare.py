@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from stepsize.cli.load import load_task
-from stepsize.cli.options import BatchSize, Debug, Epochs, JsonPath, ReportPath, Steps, TaskName, changed
+from stepsize.cli.options import (
+    BatchSize,
+    Debug,
+    Epochs,
+    JsonPath,
+    ReportPath,
+    Steps,
+    TaskName,
+    announce,
+    changed,
+    silent,
+)
 from stepsize.cli.output import check_outputs, deliver
 
 NO_ANSWER = 1
@@ -58,6 +69,7 @@ def compare(
         seeds=seeds,
         budget=budget,
         progress=False if quiet else None,
+        announce=silent if quiet else announce,
     )
     deliver(found, found.best, json, report, plot, quiet)
     if found.best is None:

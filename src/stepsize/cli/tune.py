@@ -51,7 +51,7 @@ def tune(
     steps: Steps = None,
     budget: Annotated[
         str | None,
-        typer.Option("--budget", help="What the answer may cost: '5 runs', '60 s'; else about 24 full runs."),
+        typer.Option("--budget", help="What the answer may cost: '5 runs', '60 s'; else about 26 full runs."),
     ] = None,
     seeds: Seeds = None,
     lr_min: LrMin = None,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,13 @@ import numpy as np
 from stepsize._check_task import integer, positive_rate
 from stepsize._progress import OutOfTimeError, Reporter, reporting
 from stepsize._result import finite_or_none, provenance
+from stepsize._words import duration
 from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import checked_schedule
 from stepsize.decide.known_rate import known_rate
 from stepsize.decide.rehearsal import Rehearsal, Shape, at_rate, merged, rehearse, with_more_seeds
 from stepsize.decide.schedule_comparison_result import ScheduleComparison, ScheduleRow
-from stepsize.decide.speed import Speed, fitted_steps
+from stepsize.decide.speed import Speed, fitted_steps, seconds_per_update
 from stepsize.decide.verdict import learns
 from stepsize.estimate.paired import paired_difference
 from stepsize.schedules import Schedule
@@ -43,6 +45,8 @@ EXTENSIONS = 4
 
 _UNIT = "1 * ("
 
+_log = logging.getLogger("stepsize")
+
 
 def compare_schedules(
     task: Task,
@@ -53,6 +57,7 @@ def compare_schedules(
     seeds: int = 3,
     budget: str | None = None,
     progress: bool | Reporter | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> ScheduleComparison:
     """Compare schedules at equal budget, each at the best of several peak rates.
 
@@ -70,6 +75,8 @@ def compare_schedules(
         budget: what the comparison may cost, besides a rate to begin with, as "2 runs" of a plain loop, or
             "60 s": fits `steps` to it, and ends with the schedules done when a time is over.
         progress: True for a bar on stderr, False for silence, or a `Reporter`.
+        announce: told in a sentence what will be done and about how long it takes, before it starts; by
+            default the logger "stepsize" is, at level INFO.
 
     Returns:
         A `ScheduleComparison`. Ctrl-C gives the schedules done until then, with status "interrupted".
@@ -97,6 +104,11 @@ def compare_schedules(
         if limit is not None:
             length = _affordable(task, limit, len(texts), seeds)
             reporter = limit.clocked(reporter)
+        seconds = len(texts) * min(_costs(Speed.of(task), seeds, length)) * seconds_per_update(task)
+        (announce or _log.info)(
+            f"Comparing {len(texts)} schedules over {length:,} updates at {len(FACTORS)} rates or more with "
+            f"{seeds} seeds: about {duration(seconds)} on this machine."
+        )
         reporter.expect(length * len(FACTORS) * seeds * len(texts))
         try:
             for text, schedule in parsed.items():

@@ -17,6 +17,7 @@ from stepsize.decide.best_rates import with_batch_size
 from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import LR_MAX, LR_MIN, checked_schedule
 from stepsize.decide.omissions import settings
+from stepsize.decide.rehearsal import Shape
 from stepsize.decide.schedule_comparison import SCHEDULES, checked_schedules
 from stepsize.decide.training_advice import TrainingAdvice
 from stepsize.decide.tuning import Tuning
@@ -65,7 +66,7 @@ def tune(
         schedules: to compare, with no warm-up.
         limit: training time for the objective "budget".
         memory: bytes that a batch may use, as for `throughput`.
-        budget: what the answer may cost, as "5 runs" of a plain loop, "60 s", "5 min" or "2 h"; by default 24
+        budget: what the answer may cost, as "5 runs" of a plain loop, "60 s", "5 min" or "2 h"; by default 26
             full runs for everything. Parts for which too little is left are left out, with a warning.
         seeds: of every part; by default 3, or what the part chooses.
         lr_min, lr_max: the searches for the rate go no further.
@@ -96,7 +97,8 @@ def tune(
         sizes = checked_sizes(task, sizes)
         own = with_batch_size(task, sizes[0]) if len(sizes) == 1 else task
     if schedule is None:
-        checked_schedules(schedules)
+        for candidate in checked_schedules(schedules).values():
+            Shape.of(candidate, own)  # raises now what it would raise after the batch size's search
     if limit is not None:
         Budget.parse(limit, "limit")
     wanted = None if budget is None else Budget.parse(budget)

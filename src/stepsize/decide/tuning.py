@@ -151,7 +151,7 @@ class Tuning:
             seeds=self.seeds or SEEDS,
             budget=self.plan.cost("batch size"),
             progress=self.reporter,
-            announce=lambda text: None,
+            announce=_untold,
         )
         self.batch = found
         self.costs.append(found.cost)
@@ -167,6 +167,7 @@ class Tuning:
             seeds=self.seeds or SEEDS,
             budget=self.plan.cost("schedule"),
             progress=self.reporter,
+            announce=_untold,
         )
         self.compared = found
         self.costs.append(found.cost)
@@ -260,6 +261,10 @@ def sizes_about(batch_size: int, samples: int | None) -> list[int]:
     """Batch sizes a factor of two apart about one, as far as there is data for them."""
     most = math.inf if samples is None else samples
     return sorted({size for factor in FACTORS if 1 <= (size := round(factor * batch_size)) <= most})
+
+
+def _untold(text: str) -> None:
+    """What a part will take was told with the whole."""
 
 
 def rough_rate(found: Advice) -> float | None:

@@ -18,7 +18,7 @@ momentum and weight decay, `check` the run at full length."""
 WEIGHTS: dict[Part, float] = {
     "begin": 1.0,
     "batch size": 10.0,
-    "schedule": 6.0,
+    "schedule": 9.0,
     "warm-up": 2.0,
     "rate": 1.0,
     "settings": 0.5,

@@ -307,16 +307,16 @@ def _why(rows: Sequence[WarmupRow], chosen: WarmupRow | None, start: float | Non
         borne = chosen.rise is not None and chosen.rise <= BORNE
         early = f"the early updates bear a rate of {lr:.3g}, and " if borne else ""
         return f"{words}: {early}no longer warm-up ends clearly lower."
-    last = shorter[-1]
-    name = "Without a warm-up" if last.updates == 0 else f"After only {last.updates:,} updates of warm-up"
-    lost = _lost(last, rows, start)
-    if last.lr is None:
+    first = shorter[0]
+    name = "Without a warm-up" if first.updates == 0 else f"After only {first.updates:,} updates of warm-up"
+    lost = _lost(first, rows, start)
+    if first.lr is None:
         fault = "every rate tried diverges"
     elif lost > SLIGHT:
-        told = "though not beyond what the seeds scatter" if last.alike else "beyond what the seeds scatter"
+        told = "though not beyond what the seeds scatter" if first.alike else "beyond what the seeds scatter"
         fault = f"{lost:.1%} of the progress is lost, {told}"
-    elif last.rise is None:
+    elif first.rise is None:
         fault = f"a rate of {lr:.3g} diverges or gains nothing"
     else:
-        fault = f"the training loss first climbs by {last.rise:.0%} of what the run gains"
+        fault = f"the training loss first climbs by {first.rise:.0%} of what the run gains"
     return f"{name} {fault}; {chosen.updates:,} updates are enough."
