@@ -75,7 +75,7 @@ def test_tune_says_everything_on_one_screen(
     project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     json, page = tmp_path / "a.json", tmp_path / "a.html"
-    command = ["tune", f"{project}:task", "--batch-sizes", "50,100", "--seeds", "2", "--budget", "60 s"]
+    command = ["tune", f"{project}:task", "--batch-sizes", "50,100", "--seeds", "2"]
     assert main([*command, "--json", str(json), "--report", str(page)]) == 0
     printed = capsys.readouterr()
     assert "Tuning digits: batch size, schedule, warm-up, rate, check. About" in printed.err

@@ -28,7 +28,7 @@ def told() -> list[str]:
 @pytest.fixture(scope="module")
 def advice(told: list[str]) -> ss.TrainingAdvice:
     task = digits_task(optimizer=partial(torch.optim.SGD, momentum=0.5, weight_decay=1e-3))
-    return ss.tune(task, batch_sizes=[25, 50, 100], budget="60 s", progress=False, announce=told.append)
+    return ss.tune(task, batch_sizes=[25, 50, 100], progress=False, announce=told.append)
 
 
 def test_everything_is_decided(advice: ss.TrainingAdvice, told: list[str]) -> None:
@@ -144,7 +144,7 @@ class Stopping:
 
 @pytest.mark.parametrize("word", ["batch 100", "schedule", "warm-up", "momentum", "full length"])
 def test_ctrl_c_keeps_what_is_known(word: str) -> None:
-    found = ss.tune(digits_task(), batch_sizes=[50, 100], seeds=1, budget="60 s", progress=Stopping(word))
+    found = ss.tune(digits_task(), batch_sizes=[50, 100], seeds=1, progress=Stopping(word))
     assert found.status == "interrupted"
     assert found.lr is not None
     assert found.check is None

@@ -66,9 +66,18 @@ def test_a_small_rate_needs_none() -> None:
 
 
 def test_it_reads_well_and_comes_back() -> None:
+    told: list[str] = []
     found = ss.find_warmup(
-        digits_task(), "cosine", lr=0.3, warmups=[0, 5, 20], steps=60, seeds=2, progress=False
+        digits_task(),
+        "cosine",
+        lr=0.3,
+        warmups=[0, 5, 20],
+        steps=60,
+        seeds=2,
+        progress=False,
+        announce=told.append,
     )
+    assert "Comparing 3 warm-ups over 60 updates at 2 rates with 2 seeds: about" in told[0]
     assert [row.updates for row in found.rows] == [0, 5, 20]
     assert "warm-up before cosine()" in str(found)
     assert "60 of 120 updates" in str(found)
@@ -106,6 +115,11 @@ class Stopping:
 def test_ctrl_c_is_a_status() -> None:
     found = ss.find_warmup(digits_task(), lr=0.3, steps=60, progress=Stopping())
     assert (found.status, found.updates, found.rows) == ("interrupted", None, ())
+
+
+def test_a_schedule_is_a_schedule() -> None:
+    with pytest.raises(TypeError, match="schedule must be a Schedule or its text, but is a int"):
+        ss.find_warmup(digits_task(), 3, lr=0.3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

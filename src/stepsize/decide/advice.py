@@ -24,6 +24,10 @@ AdviceStatus = Literal[
 ]
 
 
+ENDED: dict[str, str] = {"interrupted": "Interrupted", "out_of_time": "The budget ended"}
+"""How a measurement came to an early end, in words."""
+
+
 class Price(msgspec.Struct, frozen=True):
     """Expected loss at `factor` times the advised rate, and the share of the progress that it gives up."""
 

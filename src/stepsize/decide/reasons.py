@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from stepsize.decide.advice import AdviceStatus
+from stepsize.decide.advice import ENDED, AdviceStatus
 from stepsize.decide.rehearsal import Rehearsal
 from stepsize.estimate import Basin, Shift
 
@@ -21,10 +21,6 @@ CLOSE = 1.3
 
 SHORT = 0.1
 """Share of the real run below which a deciding rehearsal is called short."""
-
-
-ENDED: dict[AdviceStatus, str] = {"interrupted": "Interrupted", "out_of_time": "The budget ended"}
-"""How a search came to an early end, in words."""
 
 
 def reasons(status: AdviceStatus, rehearsals: list[Rehearsal], found: Basin, shift: Shift, lr: float) -> str:

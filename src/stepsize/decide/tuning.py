@@ -187,6 +187,7 @@ class Tuning:
             seeds=self.seeds or SEEDS,
             budget=self.plan.cost("warm-up"),
             progress=self.reporter,
+            announce=_untold,
         )
         self.warmed = found
         self.costs.append(found.cost)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from stepsize.decide.advice import AdviceStatus, Price
-from stepsize.decide.reasons import ENDED, reasons, warnings
+from stepsize.decide.advice import ENDED, AdviceStatus, Price
+from stepsize.decide.reasons import reasons, warnings
 from stepsize.decide.rehearsal import Rehearsal
 from stepsize.estimate import Basin, Regret, Shift, basin, loss_at
 from stepsize.estimate.transfer import SLOPE_SPREAD

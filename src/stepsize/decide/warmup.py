@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from stepsize._check_task import integer, positive_rate
 from stepsize._progress import OutOfTimeError, Reporter, reporting
 from stepsize._result import finite_or_none, provenance
+from stepsize._words import duration
 from stepsize.decide.budget import Budget
+from stepsize.decide.find_lr import checked_schedule
 from stepsize.decide.known_rate import known_rate
 from stepsize.decide.rehearsal import Shape, on_part_of_the_data
 from stepsize.decide.schedule_comparison import shape_text
-from stepsize.decide.speed import Speed, fitted_steps
+from stepsize.decide.speed import Speed, fitted_steps, seconds_per_update
 from stepsize.decide.warmup_result import WarmupComparison, WarmupRow
 from stepsize.estimate import mean_over_seeds
 from stepsize.estimate.paired import paired_difference
@@ -50,6 +53,8 @@ BORNE = 0.5
 SLIGHT = 0.005
 """Share of the progress that a shorter warm-up may end above the best one."""
 
+_log = logging.getLogger("stepsize")
+
 _ENDED = {
     "interrupted": "Interrupted before the runs had ended.",
     "out_of_time": "The budget ended before the runs had: pass a larger one.",
@@ -66,6 +71,7 @@ def find_warmup(
     seeds: int = 3,
     budget: str | None = None,
     progress: bool | Reporter | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> WarmupComparison:
     """Find the shortest linear warm-up that costs nothing and lets the early updates bear the rate.
 
@@ -84,6 +90,8 @@ def find_warmup(
         budget: what the runs may cost, as "1 run" of a plain loop, or "60 s": fits `steps` to it, up to the
             default, and ends without an answer when a time is over.
         progress: True for a bar on stderr, False for silence, or a `Reporter`.
+        announce: told in a sentence what will be done and about how long it takes, before it starts; by
+            default the logger "stepsize" is, at level INFO.
 
     Returns:
         A `WarmupComparison`. Ctrl-C gives one without rows, with status "interrupted", and a time that is
@@ -92,8 +100,9 @@ def find_warmup(
     Raises:
         ValueError: lengths that are not rising or leave the runs no update, numbers out of range, or no rate
             was given and `find_lr` has none.
+        TypeError: `schedule` is neither a Schedule nor text.
     """
-    parsed = Schedule.parse(schedule) if isinstance(schedule, str) else schedule
+    parsed = checked_schedule(schedule)
     integer("seeds", seeds, at_least=1)
     if steps is not None and budget is not None:
         raise ValueError(f"steps and budget exclude each other, but got {steps} and {budget!r}")
@@ -109,7 +118,13 @@ def find_warmup(
     chosen = tuple(task.seed + i for i in range(seeds))
     with reporting(progress) as reporter:
         peak, _ = known_rate(task, lr, schedule=parsed, progress=reporter)
-        reporter.expect(length * len(lengths) * len(FACTORS) * seeds)
+        count = len(lengths) * len(FACTORS) * seeds
+        seconds = Speed.of(task).cost(count, length) * seconds_per_update(task)
+        (announce or _log.info)(
+            f"Comparing {len(lengths)} warm-ups over {length:,} updates at {len(FACTORS)} rates with {seeds} "
+            f"seeds: about {duration(seconds)} on this machine."
+        )
+        reporter.expect(count * length)
         reporter.phase("warm-up")
         if limit is not None:
             reporter = limit.clocked(reporter)

@@ -102,6 +102,10 @@ class Scaled(Schedule):
     def _scaled(self, factor: float) -> Schedule:
         return Scaled(self.factor * factor, self.inner)
 
+    def at(self, peak: float) -> Schedule:
+        # From the inner peak, not from factor to factor: 0.985 * (1 / 0.985) is not 1.
+        return self.inner * (peak / self.inner.peak)
+
     def _extent(self, run: Run | None) -> Fraction | None:
         return self.inner._extent(run)
 

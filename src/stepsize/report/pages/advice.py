@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stepsize._words import duration
-from stepsize.decide.advice import Advice, AdviceStatus
+from stepsize.decide.advice import ENDED, Advice, AdviceStatus
 from stepsize.report.numbers import (
     count,
     fraction,
@@ -28,10 +28,6 @@ NO_ANSWER: dict[AdviceStatus, str] = {
 }
 
 
-SO_FAR: dict[AdviceStatus, str] = {"interrupted": "Interrupted", "out_of_time": "The budget ended"}
-"""What to say before an answer that rests on what was known until then."""
-
-
 def advice_content(advice: Advice) -> Content:
     """What the page says of an advice."""
     return Content(
@@ -41,7 +37,7 @@ def advice_content(advice: Advice) -> Content:
         lead=sentence(advice.why),
         answered=advice.lr is not None,
         value=rate(advice.lr) if advice.lr is not None else "",
-        value_label="so far, the best learning rate" if advice.status in SO_FAR else "peak learning rate",
+        value_label="so far, the best learning rate" if advice.status in ENDED else "peak learning rate",
         interval=_interval(advice),
         interval_label="should lose at most 1% of the progress",
         facts=_facts(advice),
@@ -56,9 +52,9 @@ def advice_content(advice: Advice) -> Content:
 def _headline(advice: Advice) -> str:
     if advice.lr is None:
         return NO_ANSWER.get(advice.status, "No learning rate can be named.")
-    if advice.status in SO_FAR:
+    if advice.status in ENDED:
         return (
-            f"{SO_FAR[advice.status]}. The best learning rate so far for {advice.task} is {rate(advice.lr)}."
+            f"{ENDED[advice.status]}. The best learning rate so far for {advice.task} is {rate(advice.lr)}."
         )
     return f"Train {advice.task} with a peak learning rate of {rate(advice.lr)}."
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from stepsize.decide.advice import ENDED
 from stepsize.decide.schedule_comparison_result import ScheduleComparison
 from stepsize.decide.training_advice import TrainingAdvice
 from stepsize.decide.warmup_result import WarmupComparison
 from stepsize.report.numbers import count, number, rate, short
-from stepsize.report.pages.advice import SO_FAR, advice_content
+from stepsize.report.pages.advice import advice_content
 from stepsize.report.pages.batch import METHOD, TIMING
 from stepsize.report.pages.content import Captioned, Content, captioned, cost_rows, provenance_rows, sentence
 from stepsize.report.picture import Table
@@ -60,7 +61,7 @@ def training_content(advice: TrainingAdvice) -> Content:
 
 def _headline(advice: TrainingAdvice) -> str:
     assert advice.lr is not None
-    so_far = f"{SO_FAR[advice.status]}. So far: train" if advice.status in SO_FAR else "Train"
+    so_far = f"{ENDED[advice.status]}. So far: train" if advice.status in ENDED else "Train"
     return (
         f"{so_far} {advice.task} with batches of {count(advice.batch_size)} and a peak learning rate of "
         f"{rate(advice.lr)} for {count(advice.steps)} updates."
