@@ -17,12 +17,15 @@ from stepsize.data import Stream
 from stepsize.estimate import mean_over_seeds
 from stepsize.schedules import Schedule
 from stepsize.task import Task
-from stepsize.training import Cost, EngineName, Member, train
+from stepsize.training import Cost, EngineName, Member, Records, train
 from stepsize.training.engine import Progress
 from stepsize.training.evaluation import STREAM_BATCHES
 
 CHECKS = 8
 """Times that a rehearsal takes the held-out loss after its start, so that its curve can be drawn."""
+
+FEWEST_CHECKS, WORTH_CHECKS = 4, 40
+"""So many at least in a rehearsal of so many updates: enough to see that a run has been better before."""
 
 CHECK_SHARE = 0.1
 """Share of a rehearsal's time that its evaluations may take, the last one apart. An evaluation's forward pass
@@ -30,6 +33,12 @@ over n samples costs about as much as an update on n/3."""
 
 TAIL = 0.1
 """Share of a rehearsal at its end over which losses may be averaged."""
+
+AVERAGED = 4
+"""Evaluations that an ordinary search averages at most."""
+
+DECAYED = 0.2
+"""Share of the peak below which the rate at the end leaves little noise in the loss."""
 
 FEWEST_BATCHES = 2
 """Batches that a rehearsal's part of the data holds at least: with one, there would be no gradient noise."""
@@ -75,6 +84,24 @@ class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
         return mean_over_seeds(self.losses)
 
     @property
+    def lowest(self) -> np.ndarray:
+        """The lowest held-out loss that was seen after the start (R,), of the mean over seeds."""
+        with np.errstate(invalid="ignore"):
+            courses = self.curves[:, :, 1:].mean(axis=0)
+        seen = np.where(np.isfinite(courses), courses, np.inf).min(axis=1)
+        return np.asarray(np.minimum(seen, self.mean))
+
+    @property
+    def late(self) -> float:
+        """Share of the best rate's progress that was made in the second half; 0 if there is no progress."""
+        if self.best is None or len(self.updates) < 3:
+            return 0.0
+        course = self.curves[:, self.best].mean(axis=0)
+        middle = float(np.interp(self.steps / 2, self.updates, course))
+        progress = float(course[0] - course[-1])
+        return (middle - float(course[-1])) / progress if progress > 0 else 0.0
+
+    @property
     def start_loss(self) -> float:
         """Held-out loss before the first update, mean over seeds; NaN or infinite if it is so for one."""
         return float(self.curves[:, 0, 0].mean())
@@ -113,6 +140,7 @@ def rehearse(
     steps: int,
     averaged: int = 1,
     engine: EngineName = "auto",
+    records: Records | None = None,
     progress: Progress | None = None,
 ) -> Rehearsal:
     """Train every rate with every seed over `steps` updates.
@@ -140,6 +168,7 @@ def rehearse(
         evaluate_at=at,
         controls=short.controls,
         engine=engine,
+        records=records,
         progress=progress,
     )
     grid = (len(seeds), len(rates))
@@ -184,9 +213,21 @@ def on_part_of_the_data(task: Task, share: float) -> Task:
     return small
 
 
+def affordable_average(task: Task, shape: Shape, steps: int) -> int:
+    """Evaluations over the last tenth that a loss is to be the mean of: one where the rate has decayed."""
+    if shape.values[-1] < DECAYED * shape.values.max():
+        return 1
+    affordable = CHECK_SHARE * steps * task.batch_size * 3 / _held_out(task)
+    return int(np.clip(affordable, 1, min(AVERAGED, max(1, round(TAIL * steps)))))
+
+
+def _held_out(task: Task) -> int:
+    return STREAM_BATCHES * task.batch_size if isinstance(task.val, Stream) else task.val.size
+
+
 def _affordable_checks(task: Task, steps: int) -> int:
-    held_out = STREAM_BATCHES * task.batch_size if isinstance(task.val, Stream) else task.val.size
-    return int(np.clip(CHECK_SHARE * steps * task.batch_size * 3 / held_out, 1, CHECKS))
+    least = FEWEST_CHECKS if steps >= WORTH_CHECKS else 1
+    return int(np.clip(CHECK_SHARE * steps * task.batch_size * 3 / _held_out(task), least, CHECKS))
 
 
 def at_rate(rehearsal: Rehearsal, place: int) -> Rehearsal:
