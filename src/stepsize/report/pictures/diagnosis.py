@@ -12,12 +12,14 @@ from stepsize._result import Result
 from stepsize.decide.advice import Advice
 from stepsize.estimate.diagnosis import Reading, Verdict, read_curve
 from stepsize.measure.diagnosis import Diagnosis
-from stepsize.report.axes import count_axis, finite_range, legend, loss_axis
+from stepsize.report.axes import count_axis, finite_range, is_narrow, legend, loss_axis
 from stepsize.report.numbers import count, percent, plural, rate
 from stepsize.report.picture import Picture, Table
 from stepsize.report.pictures.range_test import finite_or_none
 from stepsize.report.theme import Colours
+from stepsize.runs.statistics import Arm
 from stepsize.runs.table import Runs
+from stepsize.schedules import Run, Schedule
 from stepsize.training.history import History
 
 if TYPE_CHECKING:
@@ -83,20 +85,24 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiagnosisData(msgspec.Struct, frozen=True, kw_only=True):
-    """All curves' verdicts, rates rising, and the curves that are drawn."""
+    """All curves' verdicts, rates rising, and the curves that are drawn; `decays` tells whether a schedule
+    lowered the rate to less than half of its peak.
+    """
 
     judged: tuple[Judged, ...]
     traces: tuple[Trace, ...]
     what: str
+    decays: bool
 
 
 class _Curve(NamedTuple):
-    """A loss curve and the updates that its losses belong to."""
+    """A loss curve, the updates that its losses belong to, and whether training gave it up as diverged."""
 
     label: str
     lr: float | None
     updates: np.ndarray
     losses: np.ndarray
+    diverged: bool = False
 
 
 def data(result: Result) -> DiagnosisData | None:
@@ -104,13 +110,17 @@ def data(result: Result) -> DiagnosisData | None:
     size and schedule, or of a history; None if all are too short for a verdict.
     """
     if isinstance(result, Diagnosis):
-        return _judged([_Curve("", None, np.arange(len(result.losses)), result.losses)], "loss", None)
+        alone = _Curve("", None, np.arange(len(result.losses)), result.losses)
+        return _judged([alone], "loss", lr=None, decays=False)
     if isinstance(result, Advice):
-        what, curves = "training loss of a rehearsal", _of_advice(result)
-        return _judged(curves, what, result.lr)
+        decays = _decays(result.schedule, result.run)
+        return _judged(_of_advice(result), "training loss of a rehearsal", lr=result.lr, decays=decays)
     if isinstance(result, Runs):
         best = result.best()
-        return _judged(_of_runs(result), "training loss", None if best is None else best.arm.lr)
+        if best is None or result.halving is not None:
+            return None
+        decays = _decays(Schedule.parse(best.arm.schedule), Run(steps=best.updates))
+        return _judged(_of_runs(result, best.arm), "training loss", lr=best.arm.lr, decays=decays)
     if isinstance(result, History):
         seeds = len({member.seed for member in result.members})
         curves = [
@@ -119,11 +129,21 @@ def data(result: Result) -> DiagnosisData | None:
                 member.lr,
                 np.arange(len(losses)),
                 losses,
+                status == "diverged",
             )
-            for member, losses in zip(result.members, result.train_loss, strict=True)
+            for member, losses, status in zip(result.members, result.train_loss, result.status, strict=True)
         ]
-        return _judged(curves, "training loss", None)
+        decays = bool((result.rates[:, -1] < 0.5 * result.rates.max(axis=1)).any())
+        return _judged(curves, "training loss", lr=None, decays=decays)
     return None
+
+
+def _decays(schedule: Schedule, run: Run) -> bool:
+    try:
+        rates = schedule.values(run)
+    except ValueError:  # lengths in a unit that the result does not know
+        return False
+    return bool(rates[-1] < 0.5 * rates.max())
 
 
 def _of_advice(advice: Advice) -> list[_Curve]:
@@ -138,21 +158,18 @@ def _of_advice(advice: Advice) -> list[_Curve]:
     ]
 
 
-def _of_runs(runs: Runs) -> list[_Curve]:
-    """The first seed of each rate at the batch size and schedule of the best run; none of a halving."""
-    best = runs.best()
-    if best is None or runs.halving is not None:
-        return []
+def _of_runs(runs: Runs, best: Arm) -> list[_Curve]:
+    """The first seed of each rate at the batch size and schedule of the best run."""
     return [
-        _Curve(rate(arm.lr), arm.lr, mine[0].train_at, mine[0].train_loss)
+        _Curve(rate(arm.lr), arm.lr, mine[0].train_at, mine[0].train_loss, mine[0].status == "diverged")
         for arm, mine in runs.arms.items()
-        if (arm.batch_size, arm.schedule) == (best.arm.batch_size, best.arm.schedule)
+        if (arm.batch_size, arm.schedule) == (best.batch_size, best.schedule)
     ]
 
 
-def _judged(curves: Sequence[_Curve], what: str, lr: float | None) -> DiagnosisData | None:
+def _judged(curves: Sequence[_Curve], what: str, *, lr: float | None, decays: bool) -> DiagnosisData | None:
     curves = sorted(curves, key=lambda curve: curve.lr or 0.0)
-    readings = [read_curve(curve.losses) for curve in curves]
+    readings = [_reading(curve) for curve in curves]
     if all(reading.verdict == "undetermined" for reading in readings):
         return None
     judged = tuple(
@@ -168,7 +185,16 @@ def _judged(curves: Sequence[_Curve], what: str, lr: float | None) -> DiagnosisD
         for curve, reading in zip(curves, readings, strict=True)
     )
     traces = tuple(_trace(place, curves[place], readings[place]) for place in drawn(judged, lr))
-    return DiagnosisData(judged=judged, traces=traces, what=what)
+    return DiagnosisData(judged=judged, traces=traces, what=what, decays=decays)
+
+
+def _reading(curve: _Curve) -> Reading:
+    """The verdict, which a curve that was given up does not escape by standing still far above its start."""
+    reading = read_curve(curve.losses)
+    if not curve.diverged or reading.verdict == "diverging":
+        return reading
+    why = "Training counted it as diverged: far above the loss at its start."
+    return msgspec.structs.replace(reading, verdict="diverging", why=why)
 
 
 def drawn(judged: Sequence[Judged], lr: float | None) -> list[int]:
@@ -221,8 +247,8 @@ def draw(axes: Axes, data: DiagnosisData, colours: Colours) -> None:
     """One curve with its plateaus and its verdict beside it, or several told apart by theirs."""
     alone = len(data.traces) == 1
     losses = [np.array(one.losses, dtype=np.float64) for one in data.traces]
-    starts = [value for one in data.traces for value in one.means[:1] if value is not None]
-    cap = (CEILING_OF_ONE if alone else CEILING) * max(starts, default=1.0)
+    starts = [value for one in data.traces for value in one.losses[:1] if value is not None]
+    cap = (CEILING_OF_ONE if alone else CEILING) * float(np.median(starts)) if starts else None
     low, high = finite_range(*losses, cap=cap)
     count_axis(axes, max(one.updates[-1] for one in data.traces))
     loss_axis(axes, low, high, data.what)
@@ -248,29 +274,23 @@ def _draw_one(axes: Axes, judged: Judged, trace: Trace, colours: Colours) -> Non
         axes.axvline(
             trace.lost_at, color=colours.danger, linewidth=1.2, linestyle=(0, (3, 2)), label="not finite"
         )
-    known = np.nan_to_num(means, nan=np.inf)
-    third = max(1, len(known) // 3)
-    right = known[-third:].max() <= known[:third].max()
-    axes.text(
-        0.985 if right else 0.015,
-        0.97,
-        "\n".join([WORDS[judged.verdict], *_figures(judged)]),
-        transform=axes.transAxes,
-        ha="right" if right else "left",
-        va="top",
+    told = [WORDS[judged.verdict], *_figures(judged)]
+    axes.set_title(
+        "; ".join(told[:2] if is_narrow(axes) else told),
+        loc="right",
+        fontsize=9,
         color=colours.danger if judged.verdict == "diverging" else colours.ink,
-        bbox={"facecolor": colours.paper, "edgecolor": colours.line, "linewidth": 0.6, "pad": 4},
-        zorder=5,
+        pad=6,
     )
 
 
 def _figures(judged: Judged) -> list[str]:
-    """The figures behind a verdict, a line each."""
+    """The figures behind a verdict."""
     if judged.fall is None:
         return []
     lines = [f"{'fell' if judged.fall >= 0 else 'rose'} by {percent(abs(judged.fall))}"]
     if judged.late_fall is not None and judged.late_fall > 0:
-        lines.append(f"2nd half {percent(judged.late_fall)} of the 1st")
+        lines.append(f"in the 2nd half {percent(judged.late_fall)} of the 1st")
     if judged.fluctuation is not None:
         lines.append(f"swings by {percent(judged.fluctuation)}")
     return lines
@@ -287,10 +307,14 @@ def _draw_of_many(axes: Axes, judged: Judged, trace: Trace, mark: str, colours: 
     }
     colour, dashes = styles[judged.verdict]
     losses = np.array(trace.losses, dtype=np.float64)
-    axes.plot(trace.updates, losses, color=colour, linewidth=0.7, alpha=0.4, zorder=2)
+    means = np.array(trace.means, dtype=np.float64)
+    axes.plot(trace.updates, losses, color=colour, linewidth=0.7, alpha=0.35, zorder=2)
+    if not (means <= axes.get_ylim()[1]).any():  # out of the picture from the first stretch on
+        edge = axes.get_xaxis_transform()
+        axes.plot([trace.mean_updates[0]], [0.97], mark, color=colour, markersize=5, transform=edge)
     axes.plot(
         trace.mean_updates,
-        np.array(trace.means, dtype=np.float64),
+        means,
         color=colour,
         linestyle=dashes,
         linewidth=2 if judged.verdict == "converging" else 1.6,
@@ -309,7 +333,9 @@ def caption(data: DiagnosisData) -> str:
         text = f"{WORDS[one.verdict].capitalize()}. {one.why}"
         stills = [f"{count(s.start)} to {count(s.end)}" for s in trace.plateaus]
         return f"{text} It stood still from update {', and from '.join(stills)}." if stills else text
-    text = f"What {plural(len(data.judged), 'curve')} of the {data.what} say of their rates: {_ranges(data)}."
+    text = f"The verdicts on {plural(len(data.judged), 'curve')} of the {data.what}: {_ranges(data)}."
+    if data.decays:
+        text += " As the schedule lowers the rate, a curve levels out at any: see how far it fell."
     if len(data.traces) < len(data.judged):
         text += " Drawn is one of each kind; the table has all."
     return text

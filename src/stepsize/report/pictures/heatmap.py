@@ -13,8 +13,8 @@ from stepsize.decide.batch_advice import BatchAdvice
 from stepsize.decide.critical_batch_result import BatchRow, CriticalBatch
 from stepsize.decide.scale_result import BestRate, RateScaling
 from stepsize.decide.training_advice import TrainingAdvice
-from stepsize.report.axes import legend, rate_axis
-from stepsize.report.numbers import count, loss_name, number, percent, rate
+from stepsize.report.axes import is_narrow, legend, rate_axis
+from stepsize.report.numbers import count, loss_name, number, percent, plural, rate
 from stepsize.report.picture import Picture, Table
 from stepsize.report.pictures.log_axis import y_title
 from stepsize.report.theme import Colours
@@ -23,14 +23,17 @@ from stepsize.runs.table import Runs
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-State = Literal["measured", "diverged", "not reached", "stopped", "missing"]
+State = Literal["measured", "worse than the start", "diverged", "not reached", "stopped", "missing"]
 """What became of a cell. `stopped` was left out by a halving, `missing` was not trained."""
+
+SIGNS: dict[State, str] = {"diverged": "x", "worse than the start": "+", "not reached": "_", "stopped": "|"}
+"""Marks that do without colour."""
 
 Quantity = Literal["loss", "updates"]
 
 LEVELS: dict[Quantity, tuple[tuple[float, str], ...]] = {
-    "loss": ((0.01, "1% lost"), (0.05, "5%"), (0.2, "20%"), (0.5, "50%"), (np.inf, "more")),
-    "updates": ((1.1, "×1.1 updates"), (1.5, "×1.5"), (2.0, "×2"), (4.0, "×4"), (np.inf, "more")),
+    "loss": ((0.01, "≤ 1% lost"), (0.05, "≤ 5%"), (0.2, "≤ 20%"), (0.5, "≤ 50%"), (np.inf, "more")),
+    "updates": ((1.1, "≤ 1.1 times"), (1.5, "≤ 1.5"), (2.0, "≤ 2"), (4.0, "≤ 4"), (np.inf, "more")),
 }
 """Up to where each shade goes, strongest first: the share of the progress that is lost against the best
 loss, or the updates as a multiple of the fewest."""
@@ -113,9 +116,7 @@ def _of_runs(runs: Runs) -> HeatmapData | None:
             elif end.mean is None:
                 cells.append(Cell(lr=lr, state="diverged"))
             else:
-                lost = (end.mean - best.mean) / (start - best.mean)
-                state: State = "stopped" if end.stopped else "measured"
-                cells.append(Cell(lr=lr, state=state, value=end.mean, behind=lost))
+                cells.append(_cell(lr, end.mean, best.mean, start, stopped=end.stopped))
         rows.append(_row(size, cells))
     what = f"{loss_name(runs.loss_kind)} at the end"
     return HeatmapData(rows=tuple(rows), quantity="loss", what=what, within="all")
@@ -134,12 +135,16 @@ def _of_best_rate(one: BestRate) -> Row | None:
         return None
     best, start = float(finite.min()), one.start_loss
     cells = [
-        Cell(lr=lr, state="measured", value=loss, behind=(loss - best) / (start - best))
-        if np.isfinite(loss)
-        else Cell(lr=lr, state="diverged")
+        _cell(lr, loss, best, start) if np.isfinite(loss) else Cell(lr=lr, state="diverged")
         for lr, loss in zip(one.lrs.tolist(), one.losses.tolist(), strict=True)
     ]
     return _row(one.batch_size, cells)
+
+
+def _cell(lr: float, loss: float, best: float, start: float, *, stopped: bool = False) -> Cell:
+    """A cell with a loss, and the share of the progress from `start` to `best` that it lacks."""
+    state: State = "worse than the start" if loss >= start else "stopped" if stopped else "measured"
+    return Cell(lr=lr, state=state, value=loss, behind=(loss - best) / (start - best))
 
 
 def _of_critical(found: CriticalBatch) -> HeatmapData | None:
@@ -180,44 +185,39 @@ def draw(axes: Axes, data: HeatmapData, colours: Colours) -> None:
     axes.set_ylim(-0.5, len(data.rows) - 0.5)
     axes.set_yticks(range(len(data.rows)), [count(row.batch_size) for row in data.rows])
     axes.grid(visible=False)
-    y_title(axes, f"batch size; in the cells {data.what}")
     shades = (colours.answer, colours.low_1, colours.low_2, colours.low_3, colours.answer_soft)
     write = _fits(axes, data, edges)
+    inside = f" (in the cells: {data.quantity if is_narrow(axes) else data.what})"
+    y_title(axes, f"batch size{inside if write else ''}")
     for place, (row, ends) in enumerate(zip(data.rows, edges, strict=True)):
         for cell, left, right in zip(row.cells, ends[:-1], ends[1:], strict=True):
             if cell.state == "missing":
                 continue
-            level = None if cell.behind is None else level_of(data.quantity, cell.behind)
-            shade = shades[level] if level is not None else colours.danger_soft
-            if cell.state == "not reached":
-                shade = colours.grid
+            known = cell.state == "measured"
+            level = level_of(data.quantity, cell.behind) if known and cell.behind is not None else None
+            lost = colours.grid if cell.state in ("not reached", "stopped") else colours.danger_soft
+            shade = lost if level is None else shades[level]
             axes.barh(place, right - left, 1, left, color=shade, edgecolor=colours.paper, linewidth=0.8)
-            middle = float(np.sqrt(left * right))
-            if cell.value is not None and write:
-                ink = colours.paper if level is not None and level < 2 else colours.ink
+            if level is not None and cell.value is not None and write:
                 axes.text(
-                    middle,
+                    float(np.sqrt(left * right)),
                     place,
                     _written(data, cell.value),
                     ha="center",
                     va="center",
                     fontsize=FONT,
-                    color=ink,
+                    color=colours.paper if level < 2 else colours.ink,
                 )
     _signs(axes, data, edges, colours)
+    _frames(axes, data, edges, colours)
     for (_, label), shade in zip(LEVELS[data.quantity], shades, strict=True):
         axes.barh(np.nan, 1, color=shade, label=label)
     legend(axes)
 
 
 def _signs(axes: Axes, data: HeatmapData, edges: Sequence[np.ndarray], colours: Colours) -> None:
-    """Marks that do without colour: for cells without a value, those of a halving, and the best ones."""
-    signs: tuple[tuple[State, str, str], ...] = (
-        ("diverged", "x", colours.danger),
-        ("not reached", "_", colours.muted),
-        ("stopped", "|", colours.ink),
-    )
-    for state, sign, colour in signs:
+    """A mark in each cell that has no shade, by what became of it."""
+    for state, sign in SIGNS.items():
         places = [
             (float(np.sqrt(ends[i] * ends[i + 1])), place)
             for place, (row, ends) in enumerate(zip(data.rows, edges, strict=True))
@@ -225,15 +225,15 @@ def _signs(axes: Axes, data: HeatmapData, edges: Sequence[np.ndarray], colours: 
             if cell.state == state
         ]
         if places:
-            axes.plot(
-                *zip(*places, strict=True),
-                sign,
-                color=colour,
-                markersize=6,
-                markeredgewidth=1.5,
-                label=state,
-            )
-    label = "best of its batch size"
+            lost = state in ("diverged", "worse than the start")
+            colour = colours.danger if lost else colours.muted
+            x, y = zip(*places, strict=True)
+            axes.plot(x, y, sign, color=colour, markersize=6, markeredgewidth=1.5, label=state)
+
+
+def _frames(axes: Axes, data: HeatmapData, edges: Sequence[np.ndarray], colours: Colours) -> None:
+    """A frame about the best cell of each batch size."""
+    label = "best of a batch size"
     for place, (row, ends) in enumerate(zip(data.rows, edges, strict=True)):
         if row.best is None:
             continue
@@ -309,9 +309,7 @@ def caption(data: HeatmapData) -> str:
     told = "loses less of the progress" if data.quantity == "loss" else "takes fewer updates"
     text += f" The stronger the blue, the nearer a pair comes to the best {against}: it {told}."
     lost = sum(cell.state == "diverged" for row in data.rows for cell in row.cells)
-    if lost:
-        text += f" A cross is a pair that diverged ({count(lost)} here)."
-    return text
+    return f"{text} {plural(lost, 'pair')} diverged." if lost else text
 
 
 def alt(data: HeatmapData) -> str:
@@ -345,7 +343,7 @@ def _behind(quantity: Quantity, cell: Cell) -> str:
     if cell.behind is None:
         return "–"
     text = percent(cell.behind) if quantity == "loss" else number(cell.behind)
-    return f"{text}, stopped early" if cell.state == "stopped" else text
+    return text if cell.state == "measured" else f"{text}, {cell.state}"
 
 
 HEATMAP = Picture(title="Rate by batch size", data=data, draw=draw, caption=caption, alt=alt, table=table)

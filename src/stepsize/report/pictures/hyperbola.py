@@ -108,21 +108,14 @@ def draw(axes: Axes, data: HyperbolaData, colours: Colours) -> None:
     y_title(axes, f"updates to a loss of {number(data.loss)}")
     if data.fit is not None:
         _draw_fit(axes, data.fit, colours)
-    for size, low, high in zip(data.sizes, data.lows, data.highs, strict=True):
-        axes.plot([size * low, size * high], [low, high], color=colours.ink, linewidth=1.4, zorder=3)
+    label = "each seed"
     for size, seeds in zip(data.sizes, data.by_seed, strict=True):
+        around = np.array(sorted(seeds))
         axes.plot(
-            [size * one for one in seeds],
-            seeds,
-            "o",
-            color=colours.muted,
-            markersize=2.5,
-            alpha=0.7,
-            zorder=3,
+            size * around, around, "o-", color=colours.muted, markersize=3, linewidth=1, zorder=3, label=label
         )
-    axes.plot(
-        sizes * updates, updates, "o", color=colours.ink, markersize=5, zorder=4, label="batch size, 95%"
-    )
+        label = "_nolegend_"
+    axes.plot(sizes * updates, updates, "o", color=colours.ink, markersize=5, zorder=4, label="their mean")
     every = 2 if is_narrow(axes) else 1
     for size, samples, many in list(zip(data.sizes, sizes * updates, updates, strict=True))[::every]:
         axes.annotate(
@@ -141,16 +134,17 @@ def _draw_fit(axes: Axes, fit: Curve, colours: Colours) -> None:
     lows, highs = np.array(fit.lows), np.array(fit.highs)
     edge = np.concatenate([lows, highs[::-1]])
     around = np.concatenate([sizes, sizes[::-1]])
-    axes.fill(edge * around, edge, color=colours.answer_soft, linewidth=0, zorder=0, label="95% of the curve")
-    axes.plot(sizes * updates, updates, color=colours.answer, linewidth=1.6, zorder=2, label="fitted curve")
+    axes.fill(edge * around, edge, color=colours.answer_soft, linewidth=0, zorder=0)
+    axes.plot(
+        sizes * updates, updates, color=colours.answer, linewidth=1.6, zorder=2, label="fit and its 95%"
+    )
     samples_min = fit.updates_min * fit.critical
-    fewest, least = f"S_min, {count(fit.updates_min)} updates", f"E_min, {count(samples_min)} samples"
-    axes.axhline(
-        fit.updates_min, color=colours.answer, linewidth=0.9, linestyle=(0, (3, 2)), zorder=1, label=fewest
-    )
-    axes.axvline(
-        samples_min, color=colours.answer, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1, label=least
-    )
+    axes.axhline(fit.updates_min, color=colours.answer, linewidth=0.9, linestyle=(0, (3, 2)), zorder=1)
+    axes.axvline(samples_min, color=colours.answer, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    if low < fit.updates_min < high and left < samples_min < right:
+        _name(axes, (right, fit.updates_min), f"S_min {count(fit.updates_min)}", (-2, -3), colours)
+        _name(axes, (samples_min, low), f"E_min {count(samples_min)}", (4, 2), colours)
     axes.plot(
         [2 * samples_min],
         [2 * fit.updates_min],
@@ -162,17 +156,30 @@ def _draw_fit(axes: Axes, fit: Curve, colours: Colours) -> None:
     )
 
 
+def _name(axes: Axes, at: tuple[float, float], text: str, offset: tuple[int, int], colours: Colours) -> None:
+    """The name of an asymptote beside it, in the corner that the curve leaves free."""
+    axes.annotate(
+        text,
+        at,
+        xytext=offset,
+        textcoords="offset points",
+        ha="right" if offset[0] < 0 else "left",
+        va="top" if offset[1] < 0 else "bottom",
+        color=colours.answer,
+        fontsize="small",
+    )
+
+
 def _limits(axes: Axes, data: HyperbolaData) -> None:
-    """All measured points, and the asymptotes and the critical batch if they are within reach."""
-    samples = [
-        size * end for ends in (data.lows, data.highs) for size, end in zip(data.sizes, ends, strict=True)
-    ]
-    low, high, left, right = min(data.lows), max(data.highs), min(samples), max(samples)
+    """All runs, and the asymptotes and the critical batch if they are within reach."""
+    updates = [one for seeds in data.by_seed for one in seeds]
+    samples = [size * one for size, seeds in zip(data.sizes, data.by_seed, strict=True) for one in seeds]
+    low, high, left, right = min(updates), max(updates), min(samples), max(samples)
     if data.fit is not None:
         S, E = data.fit.updates_min, data.fit.updates_min * data.fit.critical
-        low, high = max(min(low, S), low / BEYOND), min(max(high, 2 * S), high * BEYOND)
+        low, high = max(min(low, S / 1.7), low / BEYOND), min(max(high, 2 * S), high * BEYOND)
         left, right = max(min(left, E), left / BEYOND), min(max(right, 2 * E), right * BEYOND)
-    log_axis(axes, "x", left / 1.3, right * 1.5, count)
+    log_axis(axes, "x", left / 1.3, right * 1.6, count)
     log_axis(axes, "y", low / 1.3, high * 1.4, count)
 
 

@@ -102,16 +102,16 @@ def draw(axes: Axes, data: TrendData, colours: Colours) -> None:
         axes.plot(
             [data.horizon], [data.lr], "D", color=colours.answer, markersize=6, label="answer", zorder=4
         )
+        falls = data.lr < best[-1]  # the line comes from above, so that there is room below
         axes.annotate(
             rate(data.lr),
             (data.horizon, data.lr),
-            xytext=(-9, 0),
+            xytext=(-8, -4 if falls else 4),
             textcoords="offset points",
             ha="right",
-            va="center",
+            va="top" if falls else "bottom",
             color=colours.answer,
             fontweight="bold",
-            bbox={"facecolor": colours.paper, "edgecolor": "none", "pad": 1},
         )
     tried = [(one.steps, lr) for one in data.lengths for lr in one.lrs if low < lr < high]
     axes.plot(*zip(*tried, strict=True), "_", color=colours.line, markersize=9, label="rate tried", zorder=1)
