@@ -38,6 +38,9 @@ CEILING = 1.4
 CEILING_OF_ONE = 5.0
 """The same of a curve that is alone in its picture."""
 
+LONG_ENOUGH = 100
+"""Updates from which on a rehearsal shows more than a beginning, which would look too slow at any rate."""
+
 MARKS = ("o", "s", "^", "D", "v", "P")
 
 WORDS: dict[Verdict, str] = {
@@ -147,11 +150,14 @@ def _decays(schedule: Schedule, run: Run) -> bool:
 
 
 def _of_advice(advice: Advice) -> list[_Curve]:
-    """The first seed of the rehearsal that spans the most rates: there all verdicts are to be seen."""
+    """The first seed of the rehearsal that spans the most rates, so that all verdicts are to be seen, among
+    those that are long enough; of the last one, if none is.
+    """
     rehearsals = [one for one in advice.rehearsals if one.training.size]
     if not rehearsals:
         return []
-    widest = max(rehearsals, key=lambda one: float(one.lrs.max() / one.lrs.min()))
+    long = [one for one in rehearsals if one.steps >= LONG_ENOUGH] or rehearsals[-1:]
+    widest = max(long, key=lambda one: float(one.lrs.max() / one.lrs.min()))
     return [
         _Curve(rate(lr), lr, widest.traced, losses)
         for lr, losses in zip(widest.lrs.tolist(), widest.training, strict=True)
@@ -336,6 +342,8 @@ def caption(data: DiagnosisData) -> str:
     text = f"The verdicts on {plural(len(data.judged), 'curve')} of the {data.what}: {_ranges(data)}."
     if data.decays:
         text += " As the schedule lowers the rate, a curve levels out at any: see how far it fell."
+    if any(one.verdict == "too_slow" for one in data.judged):
+        text += " A curve that is too slow may only need a longer run."
     if len(data.traces) < len(data.judged):
         text += " Drawn is one of each kind; the table has all."
     return text

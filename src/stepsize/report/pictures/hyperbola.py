@@ -121,8 +121,9 @@ def draw(axes: Axes, data: HyperbolaData, colours: Colours) -> None:
         axes.annotate(
             count(size),
             (samples, many),
-            xytext=(6, 4),
+            xytext=(0, 6),
             textcoords="offset points",
+            ha="center",
             fontsize="small",
             color=colours.muted,
         )
