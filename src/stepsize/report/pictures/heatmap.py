@@ -33,7 +33,7 @@ Quantity = Literal["loss", "updates"]
 
 LEVELS: dict[Quantity, tuple[tuple[float, str], ...]] = {
     "loss": ((0.01, "≤ 1% lost"), (0.05, "≤ 5%"), (0.2, "≤ 20%"), (0.5, "≤ 50%"), (np.inf, "more")),
-    "updates": ((1.1, "≤ 1.1 times"), (1.5, "≤ 1.5"), (2.0, "≤ 2"), (4.0, "≤ 4"), (np.inf, "more")),
+    "updates": ((1.1, "≤ 1.1 × the fewest"), (1.5, "≤ 1.5"), (2.0, "≤ 2"), (4.0, "≤ 4"), (np.inf, "more")),
 }
 """Up to where each shade goes, strongest first: the share of the progress that is lost against the best
 loss, or the updates as a multiple of the fewest."""
@@ -210,8 +210,14 @@ def draw(axes: Axes, data: HeatmapData, colours: Colours) -> None:
                 )
     _signs(axes, data, edges, colours)
     _frames(axes, data, edges, colours)
-    for (_, label), shade in zip(LEVELS[data.quantity], shades, strict=True):
-        axes.barh(np.nan, 1, color=shade, label=label)
+    shown = {
+        level_of(data.quantity, cell.behind)
+        for row in data.rows
+        for cell in row.cells
+        if cell.state == "measured" and cell.behind is not None
+    }
+    for level in sorted(shown):
+        axes.barh(np.nan, 1, color=shades[level], label=LEVELS[data.quantity][level][1])
     legend(axes)
 
 
