@@ -72,7 +72,8 @@ def draw(
     """Draw a result, and save the picture if a path is given (PNG, SVG or PDF by its ending).
 
     `figure` names one of `FIGURES` (docs/answers.md tells what each shows); without it the first that the
-    result has is drawn. `width` and `height` are in inches. The figure belongs to no window and changes no setting of matplotlib.
+    result has is drawn. `width` and `height` are in inches. The figure belongs to no window and changes no
+    setting of matplotlib.
 
     Raises `ValueError` for a figure that does not exist or that the result has no data for, a theme other
     than "light" and "dark", and a path of an unknown kind; `OSError`, naming the path, when it cannot be
