@@ -11,7 +11,7 @@ import pytest
 import stepsize as ss
 from stepsize._result import Result, frozen
 from stepsize.report import FIGURES, draw
-from stepsize.report.pictures.diagnosis import DiagnosisData, Judged, drawn
+from stepsize.report.pictures.verdicts import DiagnosisData, Judged, drawn
 from tests.report.curves import UPDATES, history, lost, plateaued, regimes
 from tests.report.samples import advice
 from tests.runs.samples import sweep

@@ -8,7 +8,7 @@ import pytest
 
 from stepsize._result import Result
 from stepsize.report import FIGURES, draw
-from stepsize.report.pictures.heatmap import HeatmapData, level_of
+from stepsize.report.pictures.grid import HeatmapData, level_of
 from tests.report.batches import SIZES, batch_advice, critical, scaling
 from tests.report.trainings import training
 from tests.runs.samples import sweep
