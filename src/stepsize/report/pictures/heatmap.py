@@ -23,7 +23,6 @@ SIGNS: dict[State, str] = {"diverged": "x", "worse than the start": "+", "not re
 FONT = 7.5
 """Points of the values within cells; left out where a cell is too small to hold them."""
 
-
 ALONE = 0.2
 """Half the width, in ln(rate), of the cell of a batch size with one rate."""
 
