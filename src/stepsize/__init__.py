@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from stepsize.decide.tune import tune
     from stepsize.decide.warmup import find_warmup
     from stepsize.decide.warmup_result import WarmupComparison
-    from stepsize.estimate.diagnosis import Diagnosis, diagnose
     from stepsize.estimate.scaling import Hyperparameters
     from stepsize.measure.curve import Curve
+    from stepsize.measure.diagnosis import Diagnosis, diagnose
     from stepsize.measure.noise_result import NoiseScale
     from stepsize.measure.noise_scale import noise_scale
     from stepsize.measure.range_test import Stage, range_test
@@ -67,9 +67,9 @@ _HOME = {
     "scale_lr": "stepsize.decide.scale_lr",
     "Zoom": "stepsize.measure.zoom",
     "accuracy": "stepsize.task",
-    "Diagnosis": "stepsize.estimate.diagnosis",
+    "Diagnosis": "stepsize.measure.diagnosis",
     "datasets": "stepsize",
-    "diagnose": "stepsize.estimate.diagnosis",
+    "diagnose": "stepsize.measure.diagnosis",
     "find_lr": "stepsize.decide.find_lr",
     "noise_scale": "stepsize.measure.noise_scale",
     "preserved": "stepsize.training",

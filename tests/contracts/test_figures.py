@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from stepsize._result import Result
+from stepsize.measure.diagnosis import diagnose
 from stepsize.report import FIGURES, Picture, Table, draw
 from stepsize.report.figures import render
 from stepsize.report.svg import inline_svg
 from stepsize.report.theme import THEMES, ThemeName
 from tests.report.batches import batch_advice, critical, scaling
+from tests.report.curves import history, lost, plateaued
 from tests.report.samples import advice, curve, no_answer, noise, sharpness, zoom
 from tests.report.trainings import schedules, training, warmups
 from tests.runs.samples import sweep
@@ -50,6 +52,12 @@ RESULTS: dict[str, Result] = {
     "noise scale without a point": noise(points=0),
     "sweep of one batch size": sweep(batch_sizes=(128,), seeds=1),
     "sweep that diverged": sweep(best=1e-4),
+    "sweep of a halving": sweep(halving="the worse half of the rates was left out"),
+    "curve with plateaus": plateaued(),
+    "curve that is lost": lost(),
+    "curve too short to judge": diagnose([2.0, 1.9, 1.8]),
+    "runs of four regimes": history(),
+    "runs of two seeds": history(seeds=2),
     "zoom without an answer": zoom(status="not_bracketed", lr=None, bracket=None, trials=None),
 }
 

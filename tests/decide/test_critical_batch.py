@@ -37,6 +37,18 @@ def test_the_best_rate_is_not_at_the_edge_of_its_grid(measured: CriticalBatch) -
     assert lrs[0] < lrs[3] <= lrs[-1] * 1.01
 
 
+def test_every_rate_that_was_tried_is_kept_with_what_became_of_it(measured: CriticalBatch) -> None:
+    for target in measured.targets:
+        for row in target.rows:
+            assert len(row.lrs) == len(row.updates_by_lr) > 2
+            assert list(row.lrs) == sorted(row.lrs)
+            assert row.lr is not None
+            assert row.updates_by_lr[row.lrs.index(row.lr)] == row.updates
+            assert min(one for one in row.updates_by_lr if one is not None) == row.updates
+            assert set(row.diverged) <= set(row.lrs)
+    assert any(None in row.updates_by_lr for row in measured.targets[-1].rows)
+
+
 def test_it_can_be_read_back_and_printed(measured: CriticalBatch) -> None:
     again = CriticalBatch.from_json(measured.to_json())
     assert str(again) == str(measured)

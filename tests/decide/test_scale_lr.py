@@ -27,6 +27,9 @@ def test_measured_rates_are_fitted_and_kept(measured: ss.RateScaling) -> None:
     assert measured.status == "ok"
     assert [row.batch_size for row in measured.measured] == [25, 100, 400]
     assert all(row.low < row.lr < row.high for row in measured.measured)
+    for row in measured.measured:
+        assert row.start_loss is not None
+        assert row.losses.min() < row.start_loss
     assert measured.law in measured.laws
     assert measured.lr is not None
     assert measured.lr_low is not None

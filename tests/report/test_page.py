@@ -80,7 +80,7 @@ def test_the_answer_comes_first(sound: str) -> None:
 def test_every_picture_stands_there_twice_with_words_and_numbers(sound: str) -> None:
     reader = Reader(sound)
     figures = len(reader.all("figure"))
-    assert figures == 6
+    assert figures == 8
     assert len(reader.all("svg")) == 2 * figures
     assert all(svg["aria-label"] for svg in reader.all("svg"))
     assert len(reader.all("figcaption")) == len(reader.all("details")) == figures

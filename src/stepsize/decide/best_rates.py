@@ -242,4 +242,5 @@ def _row(size: int, measured: Rehearsal) -> BestRate:
         edge=best.edge,
         lrs=measured.lrs,
         losses=measured.mean,
+        start_loss=measured.start_loss,
     )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from msgspec import structs
 from scipy import special
 
 from stepsize._check_task import positive_rate
@@ -225,19 +226,27 @@ def _row(measured: Rounds, size: int, target: float) -> BatchRow:
         return BatchRow(batch_size=size, status="not_tried")
     descent = measured.descents[size]
     best = measured.best(size, target)
-    tried = int(descent.at[-1])
+    mean = np.log(np.maximum(descent.updates_to(target), 1.0)).mean(axis=0)
+    gone = ~np.isfinite(descent.curves[:, :, -1]).all(axis=0)
+    row = BatchRow(
+        batch_size=size,
+        status="not_reached",
+        tried=int(descent.at[-1]),
+        lrs=tuple(descent.lrs.tolist()),
+        updates_by_lr=tuple(math.exp(one) if math.isfinite(one) else None for one in mean),
+        diverged=tuple(descent.lrs[gone].tolist()),
+    )
     if best is None:
-        return BatchRow(batch_size=size, status="not_reached", tried=tried)
+        return row
     place, reached = best
-    logs = np.log(np.maximum(reached, 1.0))
-    mean, mine = logs.mean(axis=0), logs[:, place]
+    mine = np.log(np.maximum(reached[:, place], 1.0))
     near = descent.lrs[mean <= mean[place] + math.log(NEAR)]
     half = math.inf
     if len(mine) > 1:
         half = float(special.stdtrit(len(mine) - 1, 0.975)) * float(mine.std(ddof=1)) / math.sqrt(len(mine))
     updates = math.exp(mean[place])
-    return BatchRow(
-        batch_size=size,
+    return structs.replace(
+        row,
         status="edge" if place in (0, len(descent.lrs) - 1) else "ok",
         lr=float(descent.lrs[place]),
         lr_low=float(near.min()),
@@ -247,7 +256,6 @@ def _row(measured: Rounds, size: int, target: float) -> BatchRow:
         updates_high=None if math.isinf(half) else updates * math.exp(half),
         samples=updates * size,
         by_seed=tuple(reached[:, place].tolist()),
-        tried=tried,
     )
 
 

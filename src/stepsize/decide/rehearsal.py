@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import torch
 from msgspec import structs
@@ -46,6 +47,9 @@ FEWEST_BATCHES = 2
 FEWEST_SAMPLES = 32
 """Samples that it holds at least, or all there are."""
 
+TRACED = 160
+"""Training losses of each rate that are kept, as many as a diagnosis needs for all of its blocks."""
+
 _SALT = 23
 
 
@@ -55,8 +59,9 @@ class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
     `steps` updates stand for the real run's `horizon`, on `samples` of the training data (None: all of
     them). `lrs` (R,) rising; `updates` (E,) done when the held-out loss was taken, from 0; `curves`
     (S, R, E); `losses` (S, R) at the end, infinite for a member that diverged; `folds` (S, R, F) at the end
-    and `start_folds` (S, F) before the first update. `engine` says how the members were trained, and
-    `engine_reason` why not as a stack.
+    and `start_folds` (S, F) before the first update. `training` (R, P) are the first seed's training losses
+    at updates `traced` (P,), not averaged, to four digits, so that the curves can be diagnosed. `engine` says
+    how the members were trained, and `engine_reason` why not as a stack.
     """
 
     steps: int
@@ -72,6 +77,8 @@ class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
     engine_reason: str
     cost: Cost
     samples: int | None = None
+    traced: np.ndarray = msgspec.field(default_factory=lambda: frozen([]))
+    training: np.ndarray = msgspec.field(default_factory=lambda: frozen([]))
 
     @property
     def share(self) -> float:
@@ -174,6 +181,7 @@ def rehearse(
     grid = (len(seeds), len(rates))
     curves = history.val_loss.reshape(*grid, len(at))
     folds = history.val_folds.reshape(*grid, len(at), -1)
+    traced = np.round(np.linspace(0, steps - 1, min(steps, TRACED))).astype(int)
     with np.errstate(invalid="ignore", over="ignore"):
         ends = curves[:, :, tail].mean(axis=2)
     return Rehearsal(
@@ -190,7 +198,14 @@ def rehearse(
         engine_reason="" if engine == "loop" else history.engine_reason,
         cost=history.cost,
         samples=None if small.samples == task.samples else small.samples,
+        traced=frozen(traced),
+        training=frozen(_four_digits(history.train_loss[: len(rates), traced])),
     )
+
+
+def _four_digits(losses: np.ndarray) -> np.ndarray:
+    """Rounded, so that a saved result stays small; it is drawn and judged by eye and by its blocks."""
+    return np.array([[float(f"{loss:.4g}") for loss in row] for row in losses])
 
 
 def on_part_of_the_data(task: Task, share: float) -> Task:
@@ -238,6 +253,7 @@ def at_rate(rehearsal: Rehearsal, place: int) -> Rehearsal:
         curves=frozen(rehearsal.curves[:, [place]]),
         losses=frozen(rehearsal.losses[:, [place]]),
         folds=frozen(rehearsal.folds[:, [place]]),
+        training=frozen(rehearsal.training[[place]]) if rehearsal.training.size else rehearsal.training,
     )
 
 
@@ -255,6 +271,9 @@ def merged(a: Rehearsal, b: Rehearsal) -> Rehearsal:
     def join(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return frozen(np.concatenate([x, y], axis=1)[:, order])
 
+    training = a.training
+    if a.training.size and b.training.size:
+        training = frozen(np.concatenate([a.training, b.training])[order])
     return Rehearsal(
         steps=a.steps,
         horizon=a.horizon,
@@ -269,4 +288,6 @@ def merged(a: Rehearsal, b: Rehearsal) -> Rehearsal:
         engine_reason=a.engine_reason,
         cost=a.cost + b.cost,
         samples=a.samples,
+        traced=a.traced,
+        training=training,
     )
