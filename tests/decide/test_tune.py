@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import stepsize as ss
 from stepsize.decide.budget import Budget
@@ -17,7 +18,7 @@ from stepsize.decide.schedule_comparison import shape_text
 from stepsize.decide.tuning import chosen_size, length, sizes_about
 from stepsize.decide.tuning_plan import LEAST, TuningPlan
 from tests.report.batches import batch_advice
-from tests.tasks import digits_task
+from tests.tasks import digits, digits_task
 
 
 @pytest.fixture(scope="module")
@@ -207,8 +208,11 @@ def test_the_length_leads_to_the_same_loss() -> None:
 
 
 def test_sizes_stay_within_the_data() -> None:
-    assert sizes_about(64, None) == [16, 32, 64, 128, 256]
-    assert sizes_about(2, 5) == [1, 2, 4]
+    x, y, _, _ = digits()
+    assert sizes_about(64, digits_task()) == [16, 32, 64, 128, 256]
+    assert sizes_about(2, digits_task(train=(x[:5], y[:5]), batch_size=2)) == [1, 2, 4]
+    normed = digits_task(model=lambda: nn.Sequential(nn.Linear(196, 8), nn.BatchNorm1d(8), nn.Linear(8, 10)))
+    assert sizes_about(4, normed) == [2, 4, 8, 16]  # BatchNorm takes no batch of one
 
 
 def test_settings_are_the_optimizers_own() -> None:

@@ -15,7 +15,7 @@ from stepsize._result import finite_or_none, provenance
 from stepsize._words import duration
 from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import checked_schedule
-from stepsize.decide.known_rate import known_rate
+from stepsize.decide.known_rate import besides, known_rate, left
 from stepsize.decide.rehearsal import Rehearsal, Shape, at_rate, merged, rehearse, with_more_seeds
 from stepsize.decide.schedule_comparison_result import ScheduleComparison, ScheduleRow
 from stepsize.decide.speed import Speed, fitted_steps, seconds_per_update
@@ -72,7 +72,7 @@ def compare_schedules(
         lr: about where rates are tried; by default what `find_lr` finds for the first schedule.
         steps: updates of every run; by default the task's whole horizon, or what the budget has room for.
         seeds: counting up from the task's.
-        budget: what the comparison may cost, besides a rate to begin with, as "2 runs" of a plain loop, or
+        budget: what the comparison may cost, a rate to begin with included, as "2 runs" of a plain loop, or
             "60 s": fits `steps` to it, and ends with the schedules done when a time is over.
         progress: True for a bar on stderr, False for silence, or a `Reporter`.
         announce: told in a sentence what will be done and about how long it takes, before it starts; by
@@ -99,18 +99,19 @@ def compare_schedules(
     chosen = tuple(task.seed + i for i in range(seeds))
     done: dict[str, _Tried] = {}
     ended = ""
+    if limit is not None:
+        length = _affordable(task, left(limit, lr), len(texts), seeds)
+    seconds = len(texts) * min(_costs(Speed.of(task), seeds, length)) * seconds_per_update(task)
+    (announce or _log.info)(
+        f"Comparing {len(texts)} schedules over {length:,} updates at {len(FACTORS)} rates or more with "
+        f"{seeds} seeds: about {duration(seconds)} on this machine{besides(lr)}."
+    )
     with reporting(progress) as reporter:
-        about, _ = known_rate(task, lr, schedule=parsed[texts[0]], progress=reporter)
         if limit is not None:
-            length = _affordable(task, limit, len(texts), seeds)
             reporter = limit.clocked(reporter)
-        seconds = len(texts) * min(_costs(Speed.of(task), seeds, length)) * seconds_per_update(task)
-        (announce or _log.info)(
-            f"Comparing {len(texts)} schedules over {length:,} updates at {len(FACTORS)} rates or more with "
-            f"{seeds} seeds: about {duration(seconds)} on this machine."
-        )
-        reporter.expect(length * len(FACTORS) * seeds * len(texts))
         try:
+            about, _ = known_rate(task, lr, schedule=parsed[texts[0]], budget=limit, progress=reporter)
+            reporter.expect(length * len(FACTORS) * seeds * len(texts))
             for text, schedule in parsed.items():
                 reporter.phase(f"schedule {text}")
                 done[text] = _best_of(task, Shape.of(schedule, task), about, chosen, length, reporter)

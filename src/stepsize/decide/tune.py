@@ -94,7 +94,7 @@ def tune(
     sizes = [batch_sizes] if isinstance(batch_sizes, int) else batch_sizes
     own = task
     if sizes is not None:
-        sizes = checked_sizes(task, sizes)
+        sizes, _ = checked_sizes(task, sizes)
         own = with_batch_size(task, sizes[0]) if len(sizes) == 1 else task
     if schedule is None:
         for candidate in checked_schedules(schedules).values():

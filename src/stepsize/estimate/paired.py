@@ -34,6 +34,23 @@ def paired_difference(losses: np.ndarray, others: np.ndarray, *, comparisons: in
     return mean_interval(np.asarray(losses) - np.asarray(others), comparisons=comparisons)
 
 
+def falls(start: np.ndarray, end: np.ndarray, *, tries: float = 1.0) -> bool:
+    """Whether a held-out loss fell from `start` to `end`, (S, F) of S seeds on F folds, beyond luck.
+
+    A paired t-test over the folds, each the mean over seeds, one-sided: which samples were held out is the
+    luck meant. The level is `LEVEL` for all `tries` together, of which the best was picked.
+
+    >>> falls(np.array([[2.0, 2.1, 1.9]]), np.array([[1.0, 1.2, 0.9]]))
+    True
+    """
+    gains = (np.asarray(start) - np.asarray(end)).mean(axis=0)
+    mean = float(gains.mean())
+    if len(gains) < 2 or not math.isfinite(mean):
+        return mean > 0 and math.isfinite(mean)
+    error = float(np.std(gains, ddof=1)) / math.sqrt(len(gains))
+    return mean > -float(special.stdtrit(len(gains) - 1, LEVEL / max(1.0, tries))) * error
+
+
 def mean_interval(values: np.ndarray, *, comparisons: int = 1) -> Difference:
     """The mean of values (S,) with Student's t interval, 95% for all `comparisons` together."""
     mean = float(np.mean(values))
