@@ -191,10 +191,11 @@ def summary(rows: list[Outcome]) -> str:
         parts.append(f"{name} {sum(o <= ALLOWED for o in off)} of {len(off)}, at worst {max(off):.2f}")
     inside = sum(row.low <= row.tuned.lr <= row.high for row in rows)
     alone = [max(row.predicted / row.lowest, row.lowest / row.predicted) for row in rows]
+    lost = max(row.lost for row in rows)
     return (
         f"{'; '.join(parts)}. Against the rates of the lowest loss alone stepsize's are within it in "
-        f"{sum(o <= ALLOWED for o in alone)}, at worst {max(alone):.2f}. At worst {max(r.lost for r in rows):.1%} "
-        f"of the progress is lost. The interval holds the tuned rate in {inside} of {len(rows)}."
+        f"{sum(o <= ALLOWED for o in alone)}, at worst {max(alone):.2f}. At worst {lost:.1%} of the "
+        f"progress is lost. The interval holds the tuned rate in {inside} of {len(rows)}."
     )
 
 

@@ -20,7 +20,7 @@ from stepsize.decide.rehearsal import Rehearsal, Shape, at_rate, merged, rehears
 from stepsize.decide.schedule_comparison_result import ScheduleComparison, ScheduleRow
 from stepsize.decide.speed import Speed, fitted_steps, seconds_per_update
 from stepsize.decide.verdict import learns
-from stepsize.estimate.paired import paired_difference
+from stepsize.estimate.paired import Difference, differences
 from stepsize.schedules import Schedule
 from stepsize.task import Task
 from stepsize.training import Cost
@@ -50,7 +50,7 @@ _log = logging.getLogger("stepsize")
 
 def compare_schedules(
     task: Task,
-    schedules: Sequence[Schedule | str] = SCHEDULES,
+    schedules: Sequence[Schedule | str] | None = None,
     *,
     lr: float | None = None,
     steps: int | None = None,
@@ -64,11 +64,13 @@ def compare_schedules(
     Every schedule's shape is compressed into the same number of updates and trained at the same rates with
     the same seeds and batches; its grid goes on past an edge that turns out best. Where a stack does not make
     runs cheap, the first seed alone tries all rates. Differences are paired by seed, so that what seeds have
-    in common drops out.
+    in common drops out, and what they leave is taken from all schedules together
+    (`stepsize.estimate.paired.differences`).
 
     Args:
         task: what to train; nothing of it is changed.
-        schedules: at least two, as `Schedule`s or their texts; their own peaks do not matter.
+        schedules: at least two, as `Schedule`s or their texts; their own peaks do not matter. By default
+            four, or those of them that the run is long enough for.
         lr: about where rates are tried; by default what `find_lr` finds for the first schedule.
         steps: updates of every run; by default the task's whole horizon, or what the budget has room for.
         seeds: counting up from the task's.
@@ -85,7 +87,7 @@ def compare_schedules(
         ValueError: fewer than two schedules or the same one twice, numbers out of range, `steps` and `budget`
             both, or no rate was given and `find_lr` has none.
     """
-    parsed = checked_schedules(schedules)
+    parsed = checked_schedules(fitting_schedules(task) if schedules is None else schedules)
     texts = list(parsed)
     integer("seeds", seeds, at_least=1)
     if steps is not None and budget is not None:
@@ -120,6 +122,18 @@ def compare_schedules(
         except OutOfTimeError:
             ended = "out_of_time"
     return _compared(task, done, ended, [text for text in texts if text not in done], length, chosen)
+
+
+def fitting_schedules(task: Task) -> list[str]:
+    """Those of `SCHEDULES` that the task's run has room for: a phase needs an update at least."""
+    fitting = []
+    for text in SCHEDULES:
+        try:
+            Shape.of(checked_schedule(text), task)
+        except ValueError:
+            continue
+        fitting.append(text)
+    return fitting
 
 
 def checked_schedules(schedules: Sequence[Schedule | str]) -> dict[str, Schedule]:
@@ -208,8 +222,10 @@ def _compared(
 ) -> ScheduleComparison:
     order = sorted((text for text in done if done[text].best is not None), key=lambda text: done[text].loss)
     best = order[0] if order else None
-    rows = [_row(text, done[text], None if best is None else done[best], len(order) - 1) for text in order]
-    rows += [_row(text, done[text], None, 1) for text in done if text not in order]
+    ends = [one.best.losses[:, 0] for text in order if (one := done[text]).best is not None]
+    behind = differences(np.stack(ends, axis=1), 0) if ends else []
+    rows = [_row(text, done[text], difference) for text, difference in zip(order, behind, strict=True)]
+    rows += [_row(text, done[text], None) for text in done if text not in order]
     cost = sum((one.cost for one in done.values()), Cost(updates=0, samples=0, seconds=0.0, runs=0.0))
     reasons = {one.grid.engine_reason for one in done.values() if one.grid.engine_reason}
     warnings = {f"trained one after another: {reason}" for reason in reasons}
@@ -232,11 +248,8 @@ def _compared(
     )
 
 
-def _row(text: str, tried: _Tried, best: _Tried | None, comparisons: int) -> ScheduleRow:
+def _row(text: str, tried: _Tried, behind: Difference | None) -> ScheduleRow:
     grid, mine = tried.grid, tried.best
-    behind = None
-    if mine is not None and best is not None and best.best is not None:
-        behind = paired_difference(mine.losses[:, 0], best.best.losses[:, 0], comparisons=comparisons)
     return ScheduleRow(
         schedule=text,
         lr=None if mine is None else float(mine.lrs[0]),

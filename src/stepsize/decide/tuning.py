@@ -52,7 +52,7 @@ class Tuning:
     plan: TuningPlan
     objective: Objective
     sizes: Sequence[int] | None
-    schedules: Sequence[Schedule | str]
+    schedules: Sequence[Schedule | str] | None
     limit: str | None
     memory: int | None
     seeds: int | None

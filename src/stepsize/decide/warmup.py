@@ -21,7 +21,7 @@ from stepsize.decide.schedule_comparison import shape_text
 from stepsize.decide.speed import Speed, fitted_steps, seconds_per_update
 from stepsize.decide.warmup_result import WarmupComparison, WarmupRow
 from stepsize.estimate import mean_over_seeds
-from stepsize.estimate.paired import falls, paired_difference
+from stepsize.estimate.paired import Difference, differences, falls
 from stepsize.schedules import Run, Schedule
 from stepsize.schedules.phases import warmup
 from stepsize.task import Task
@@ -273,8 +273,14 @@ def _rows(history: History, lengths: Sequence[int], seeds: int) -> tuple[WarmupR
     best = np.argmin(means, axis=1)
     lowest = int(np.argmin(means.min(axis=1)))
     rows = []
+    finals = np.stack([ends[place, :, best[place]] for place in range(len(lengths))], axis=1)
+    finite = np.isfinite(finals).all(axis=0)
+    told = dict.fromkeys(range(len(lengths)), Difference(math.inf, None, None))
+    if finite.any():
+        places = np.flatnonzero(finite).tolist()
+        told |= zip(places, differences(finals[:, finite], places.index(lowest)), strict=True)
     for place, width in enumerate(lengths):
-        mine, rise = ends[place, :, best[place]], _rise(curves[place])
+        mine, rise = finals[:, place], _rise(curves[place])
         if not np.isfinite(mine).all():
             nothing = WarmupRow(
                 updates=width,
@@ -289,7 +295,7 @@ def _rows(history: History, lengths: Sequence[int], seeds: int) -> tuple[WarmupR
             )
             rows.append(nothing)
             continue
-        behind = paired_difference(mine, ends[lowest, :, best[lowest]], comparisons=len(lengths) - 1)
+        behind = told[place]
         rows.append(
             WarmupRow(
                 updates=width,

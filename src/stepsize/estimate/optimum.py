@@ -29,7 +29,7 @@ FEWEST = 4
 MOST_SKEW = 0.4
 """How far, in ln(rate), a cubic's lowest point may lie from a parabola's."""
 
-POINTS = 200
+POINTS = 201
 """Rates between which a curve's lowest point is looked for."""
 
 
