@@ -126,6 +126,20 @@ def test_a_budget_is_shared_out(runs: float) -> None:
     assert ("batch size" in plan.costs) == (runs == 50)
 
 
+def test_a_rate_that_the_first_share_has_no_time_for_gets_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    budgets: list[str] = []
+
+    def short(task: ss.Task, *, budget: str | None, **options: Any) -> ss.Advice:
+        budgets.append(budget or "")
+        return ss.find_lr(task, budget="0.000001 s" if len(budgets) == 1 else budget, **options)
+
+    monkeypatch.setattr("stepsize.decide.tuning.find_lr", short)
+    found = ss.tune(digits_task(), budget="60 s", seeds=1, progress=False)
+    assert found.lr is not None
+    assert len(budgets) == 2
+    assert float(budgets[1].split()[0]) > 30
+
+
 class Stopping:
     """A reporter that presses Ctrl-C in the phase whose name holds a word."""
 

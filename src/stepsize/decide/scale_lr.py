@@ -34,6 +34,8 @@ AnyRule = Rule | Literal["measured"]
 NOISE_SHARE = 0.25
 """Share of the run along which the noise scale is averaged."""
 
+NO_NOISE = "All samples have the same gradient, so that the best rate does not depend on the batch size."
+
 _log = logging.getLogger("stepsize")
 
 
@@ -201,14 +203,16 @@ def _rule_on_task(
         if noise is None:
             left = None if limit is None else limit - (time.perf_counter() - started)
             prediction = prediction_from_noise(small, lr, updates, left, reporter)
-            scale, why = prediction.batch, "" if prediction.batch else prediction.why
+            scale, why = prediction.batch, prediction.why if prediction.batch is None else ""
+            if scale == 0:
+                scale, why = None, NO_NOISE
     except OutOfTimeError:
         status, why = "out_of_time", "The budget ended before a rate was found: pass lr=, or a larger one."
     seconds = time.perf_counter() - started
-    if lr is None or (not scale and rule in ("adascale", "surge")):
+    if lr is None or (scale is None and rule in ("adascale", "surge")):
         found = _nothing(status, why, settings, from_, to, rule)
         return _with(found, task, cost, seconds, ())
-    found = _by_rule(settings, from_, to, rule, scale or None, task.samples, averages)
+    found = _by_rule(settings, from_, to, rule, scale, task.samples, averages)
     return _with(found, task, cost, seconds, (why,) if why else ())
 
 
@@ -218,7 +222,7 @@ def _nothing(
     """No rate, since what the rule needs is not known."""
     return RateScaling(
         status=status,
-        why=why or "All samples have the same gradient: the rate does not depend on the batch size.",
+        why=why,
         rule=rule,
         from_batch=from_,
         to_batch=to,

@@ -213,7 +213,8 @@ def sizes_to_measure(task: Task, from_: int, to: int, batch_sizes: Sequence[int]
             high *= 2
         if high / low < SPAN and low > 1:
             low = max(1, low // 2)
-    sizes = [_trainable(task, size) for size in (low, round(math.sqrt(low * high)), high)]
+    low, high = _trainable(task, low), _trainable(task, high)
+    sizes = [low, _trainable(task, round(math.sqrt(low * high))), high]
     if len(set(sizes)) < FEWEST:
         raise ValueError(
             f"three different batch sizes are needed, but there is no room between {low:,} and {high:,}: "

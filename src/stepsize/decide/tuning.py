@@ -81,8 +81,11 @@ class Tuning:
     def _decide(self) -> None:
         lr = None
         if "begin" in self.plan.costs:
-            lr = rough_rate(self._find("begin"))
+            found = self._find("begin")
+            lr = rough_rate(found)
             if lr is None:
+                if found.status == "out_of_time":  # its share was too small: the rate matters most
+                    self._find("rate", self.plan.left(self.costs))
                 return
         if lr is not None and "batch size" in self.plan.costs:
             lr = self._choose_batch(lr)
@@ -101,11 +104,11 @@ class Tuning:
             and str(rate.schedule.at(1.0)) == str(self.schedule.at(1.0))
         )
 
-    def _find(self, part: Part) -> Advice:
+    def _find(self, part: Part, budget: str | None = None) -> Advice:
         found = find_lr(
             self.task,
             schedule=self.schedule,
-            budget=self.plan.cost(part) if self.plan.limited else None,
+            budget=budget or (self.plan.cost(part) if self.plan.limited else None),
             seeds=self.seeds,
             lr_min=self.rates[0],
             lr_max=self.rates[1],

@@ -10,6 +10,7 @@ from stepsize._words import duration
 from stepsize.decide.budget import Budget
 from stepsize.decide.speed import seconds_per_update
 from stepsize.task import Task
+from stepsize.training import Cost
 
 Part = Literal["begin", "batch size", "schedule", "warm-up", "rate", "settings", "check"]
 """`begin` is a rate for the batch size to start from, `rate` the one advised, `settings` the trial without
@@ -100,6 +101,11 @@ class TuningPlan:
     def cost(self, part: Part) -> str:
         """What a part may cost, as text."""
         return self.costs[part].part(1.0)
+
+    def left(self, spent: Sequence[Cost]) -> str:
+        """What remains of the seconds expected in all, a tenth of them at least, as text."""
+        seconds = max(0.1 * self.seconds, self.seconds - sum(cost.seconds for cost in spent))
+        return Budget(seconds=seconds).part(1.0)
 
     def room(self, part: Part) -> float:
         """What it may cost, in updates of a plain loop of the task as it was."""

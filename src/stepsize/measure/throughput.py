@@ -321,7 +321,10 @@ def _result(probe: _Probe, seconds: float) -> Throughput:
         "what an operation takes for itself",
     }.get(task.device.type, "not known on this device")
     if largest is None:
-        why = f"No batch size could be run: {rows[0].why}." if rows else "Nothing was measured."
+        why = "Nothing was measured."
+        if rows:
+            what = "could be run" if rows[0].status == "fails" else "fits"
+            why = f"No batch size {what}: {rows[0].why}."
     else:
         why = f"The largest batch that ran and fits is {largest:,}"
         if timed:
