@@ -21,8 +21,8 @@ SIZES = 7
 GRID = math.sqrt(2)
 """Factor between the rates tried at one batch size."""
 
-FIRST_REACH = 4
-"""Rates tried on either side of the first one."""
+BELOW, ABOVE = 2, 4
+"""Rates tried below and above the first, which was found for longer runs: early losses want larger ones."""
 
 SHARE = 0.25
 """Share of the task's updates that runs at its own batch size are given, without a budget."""
@@ -58,7 +58,7 @@ class BatchPlan:
 
 def members(size: int, plan: BatchPlan) -> int:
     """Runs at a batch size: rates times seeds."""
-    return len(plan.seeds) * (2 * FIRST_REACH + 1 if size == plan.base else 6)
+    return len(plan.seeds) * (BELOW + 1 + ABOVE if size == plan.base else 6)
 
 
 def _steps(size: int, plan: BatchPlan) -> float:

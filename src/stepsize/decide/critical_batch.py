@@ -13,7 +13,7 @@ from scipy import special
 from stepsize._check_task import positive_rate
 from stepsize._progress import Deadline, OutOfTimeError, Reporter, reporting
 from stepsize._result import provenance
-from stepsize.decide.batch_plan import DOWN, FIRST_REACH, GRID, UP, BatchPlan, planned
+from stepsize.decide.batch_plan import ABOVE, BELOW, DOWN, GRID, UP, BatchPlan, planned
 from stepsize.decide.budget import OVERTIME, Budget
 from stepsize.decide.critical_batch_result import (
     BatchRow,
@@ -132,7 +132,7 @@ class Rounds:
         self._reporter = reporter
 
     def run(self, lr: float | None) -> None:
-        base, reach = self.plan.base, np.arange(-FIRST_REACH, FIRST_REACH + 1)
+        base, reach = self.plan.base, np.arange(-BELOW, ABOVE + 1)
         above = [size for size in self.plan.sizes if size > base]
         below = [size for size in reversed(self.plan.sizes) if size < base]
         try:
