@@ -77,8 +77,8 @@ class CriticalBatch(Result, frozen=True, kw_only=True, eq=False):
 
     `targets` go from the easiest to the hardest. `status` is that of the fit to the hardest: "ok",
     "no_saturation" (B_crit is at least `low`), "no_gain" (at most `high`), "undetermined",
-    "too_few_batch_sizes"; or "diverges", "interrupted", "out_of_time". `agree` tells whether the intervals of
-    measurement and `prediction` overlap, None without either.
+    "too_few_batch_sizes"; or "no_answer" (no rate learns), "interrupted", "out_of_time". `agree` tells
+    whether the intervals of measurement and `prediction` overlap, None without either.
     """
 
     status: str

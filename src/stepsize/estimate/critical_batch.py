@@ -157,7 +157,9 @@ class _Profile:
         beyond = np.flatnonzero(self.squares_at(path) > cut)
         if not beyond.size:
             return end
-        at = max(1, int(beyond[0]))
+        at = int(beyond[0])
+        if at == 0:  # a limit, B_crit → 0 or ∞, fits so well that no value inside comes up to it
+            return best
         return float(optimize.brentq(lambda b: self.squares(b) - cut, path[at - 1], path[at]))
 
     def cut(self, best: float, of_means: float, confidence: float) -> tuple[float, float]:

@@ -115,7 +115,7 @@ def warmup_content(found: WarmupComparison) -> Content:
         value_label="updates of warm-up" if known else "",
         facts=(
             ("before", short(found.schedule)),
-            ("peak learning rate", rate(found.lr)),
+            ("peak learning rate", "" if found.lr is None else rate(found.lr)),
             ("length of the runs", f"{count(found.steps)} of {count(found.horizon)} updates"),
         ),
         warnings=tuple(sentence(warning) for warning in found.warnings),
