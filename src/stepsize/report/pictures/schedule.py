@@ -22,10 +22,15 @@ POINTS = 512
 
 
 class ScheduleData(msgspec.Struct, frozen=True, kw_only=True):
-    """The rate at chosen updates, first and last among them."""
+    """The rate at chosen updates, first and last among them.
+
+    `batch_size` samples are seen in each; an epoch has `updates_per_epoch`, None for a stream.
+    """
 
     schedule: str
     steps: int
+    batch_size: int
+    updates_per_epoch: int | None
     updates: tuple[int, ...]
     rates: tuple[float, ...]
 
@@ -42,6 +47,8 @@ def data(result: Result) -> ScheduleData | None:
     return ScheduleData(
         schedule=str(result.schedule),
         steps=result.steps,
+        batch_size=result.batch_size,
+        updates_per_epoch=None if result.samples is None else -(-result.samples // result.batch_size),
         updates=tuple(kept.tolist()),
         rates=tuple(rates[kept].tolist()),
     )
