@@ -38,6 +38,7 @@ from stepsize.report.picture import Table
 from stepsize.report.script import DRAWINGS, digest, scripts
 from stepsize.report.svg import inline_svg
 from stepsize.report.theme import THEMES
+from stepsize.report.whatif import COLUMNS, WhatIf, what_if, words
 from stepsize.runs.table import Runs
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def page(result: Result) -> str:
     if content is None:
         kinds = ", ".join(kind.__name__ for kind in PAGES)
         raise TypeError(f"a page can be written of {kinds}, but not of a {type(result).__name__}")
-    css, programs, drawn = stylesheet(), scripts(), figures(result)
+    css, programs, drawn, asked = stylesheet(), scripts(), figures(result), what_if(result)
     policy = {
         "default-src": "'none'",
         "script-src": " ".join(map(digest, programs)),
@@ -122,10 +123,13 @@ def page(result: Result) -> str:
     return template.render(
         content=content(result),
         figures=drawn,
+        what_if=asked,
+        what_if_words=() if asked is None else [*map(words, asked.stops)],
+        what_if_columns=COLUMNS,
         css=css,
         csp="; ".join(f"{name} {value}" for name, value in policy.items()),
         scripts=programs,
-        words=script_safe(msgspec.json.encode(_words(drawn)).decode()),
+        words=script_safe(msgspec.json.encode(_for_scripts(drawn, asked)).decode()),
         json=script_safe(result.to_json()),
     )
 
@@ -143,11 +147,12 @@ def figures(result: Result) -> list[Drawn]:
     return drawn
 
 
-def _words(drawn: list[Drawn]) -> dict[str, Any]:
+def _for_scripts(drawn: list[Drawn], asked: WhatIf | None) -> dict[str, Any]:
     """What the page's script is given."""
     return {
         "figures": {one.name: {"drawing": DRAWINGS[one.name], "data": one.data} for one in drawn},
         "losses": LOSS_NAMES,
+        "what_if": [] if asked is None else [*map(words, asked.stops)],
     }
 
 
