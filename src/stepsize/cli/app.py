@@ -12,6 +12,7 @@ from stepsize.cli.batch import batch
 from stepsize.cli.compare import compare
 from stepsize.cli.find import find
 from stepsize.cli.noise import noise
+from stepsize.cli.report import report
 from stepsize.cli.scale import scale
 from stepsize.cli.schedule import schedule
 from stepsize.cli.selftest import selftest
@@ -32,6 +33,7 @@ app.command("noise")(noise)
 app.command("compare")(compare)
 app.command("batch")(batch)
 app.command("scale")(scale)
+app.command("report")(report)
 app.command("schedule")(schedule)
 app.command("selftest")(selftest)
 app.add_typer(sweep, name="sweep")

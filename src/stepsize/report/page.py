@@ -1,4 +1,4 @@
-"""One self-contained HTML page of a result: no network, light and dark, screen and paper, with and without scripts."""
+"""One self-contained HTML page of a result: no network, light and dark, screen and paper."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from stepsize.measure.noise_result import NoiseScale
 from stepsize.measure.sharpness_result import Sharpness
 from stepsize.measure.zoom import Zoom
 from stepsize.report.figures import FIGURES, render
+from stepsize.report.numbers import LOSS_NAMES
 from stepsize.report.pages.advice import advice_content
 from stepsize.report.pages.batch import batch_content, critical_content
 from stepsize.report.pages.content import Content
@@ -33,7 +34,6 @@ from stepsize.report.pages.sharpness import sharpness_content
 from stepsize.report.pages.sweep import sweep_content
 from stepsize.report.pages.training import schedules_content, training_content, warmup_content
 from stepsize.report.pages.zoom import zoom_content
-from stepsize.report.numbers import LOSS_NAMES
 from stepsize.report.picture import Table
 from stepsize.report.script import DRAWINGS, digest, scripts
 from stepsize.report.svg import inline_svg
@@ -106,10 +106,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 def page(result: Result) -> str:
     """The page as text. What comes from outside is escaped; the result itself is inlined as JSON."""
-    content = next((build for kind, build in PAGES.items() if isinstance(result, kind)), None)
-    if content is None:
-        kinds = ", ".join(kind.__name__ for kind in PAGES)
-        raise TypeError(f"a page can be written of {kinds}, but not of a {type(result).__name__}")
+    content = _content(result)
     css, programs, drawn, asked = stylesheet(), scripts(), figures(result), what_if(result)
     policy = {
         "default-src": "'none'",
@@ -121,7 +118,7 @@ def page(result: Result) -> str:
     }
     template = _environment().get_template("page.html.j2")
     return template.render(
-        content=content(result),
+        content=content,
         figures=drawn,
         what_if=asked,
         what_if_words=() if asked is None else [*map(words, asked.stops)],
@@ -132,6 +129,19 @@ def page(result: Result) -> str:
         words=script_safe(msgspec.json.encode(_for_scripts(drawn, asked)).decode()),
         json=script_safe(result.to_json()),
     )
+
+
+def holds_answer(result: Result) -> bool:
+    """Whether the result has the answer that its page is about; raises `TypeError` without a page."""
+    return _content(result).answered
+
+
+def _content(result: Result) -> Content:
+    build = next((build for kind, build in PAGES.items() if isinstance(result, kind)), None)
+    if build is None:
+        kinds = ", ".join(kind.__name__ for kind in PAGES)
+        raise TypeError(f"a page can be written of {kinds}, but not of a {type(result).__name__}")
+    return build(result)
 
 
 def figures(result: Result) -> list[Drawn]:

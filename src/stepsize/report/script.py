@@ -1,4 +1,4 @@
-"""The page's script: Plot and d3 as they are published, and the drawings of `js/`, one for each kind of picture."""
+"""The page's scripts: Plot and d3 as they are published, and the drawings of `js/`, one a kind of picture."""
 
 from __future__ import annotations
 

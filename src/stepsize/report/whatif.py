@@ -1,4 +1,4 @@
-"""What another batch size would mean: rate, updates, time and regime at each, and how each of them is known."""
+"""What another batch size would mean: rate, updates, time and regime at each, and how each is known."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stepsize.report.numbers import count, number, percent, rate
 from stepsize.report.picture import Table
 
 BEYOND = 4
-"""Factor beyond the batch sizes that were tried over which the fitted curve is still shown, marked as such."""
+"""Factor beyond the batch sizes tried over which the fitted curve is still shown, marked as such."""
 
 How = Literal["measured", "between", "fitted", "beyond", "not reached", "not measured"]
 """How a number is known: measured at that batch size; drawn between two that were; read off the fitted curve
@@ -36,17 +36,18 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True):
-    """One batch size: the rate to use, updates and seconds to the loss, and the regime in words."""
+    """One batch size: the rate to use, updates and seconds to the loss, the regime, what doubling it does."""
 
     batch_size: int
     rate: Known
     updates: Known
     seconds: Known
     regime: str
+    doubled: str
 
 
 class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
-    """Every batch size, rising, and the place of the one to begin with; `lead` says what updates are counted to."""
+    """Every batch size, rising, and the place of the one to begin with; `lead` says what is counted."""
 
     lead: str
     start: int
@@ -95,6 +96,7 @@ def _of_critical(
                 updates=updates,
                 seconds=times.get(size) or _seconds(updates, per_update, size),
                 regime=_regime(target, size),
+                doubled=_doubled(target, size),
             )
         )
     lead = f"Updates and time to a held-out loss of {number(target.loss)}, the rate tuned at each batch size."
@@ -116,7 +118,14 @@ def _of_scaling(scaling: RateScaling) -> WhatIf | None:
             known = Known("fitted" if low < size < high else "beyond", at.lr, at.low, at.high)
         steps = Known("measured", row.steps) if row is not None else NOTHING
         stops.append(
-            Stop(batch_size=size, rate=known, updates=steps, seconds=NOTHING, regime=_growth(at.regime))
+            Stop(
+                batch_size=size,
+                rate=known,
+                updates=steps,
+                seconds=NOTHING,
+                regime=at.regime,
+                doubled=f"rate ×{number(2**at.slope)}",
+            )
         )
     sizes = [stop.batch_size for stop in stops]
     return WhatIf(
@@ -139,7 +148,7 @@ def _nearest(sizes: Sequence[int], size: int) -> int:
 
 
 def _rate(tried: dict[int, BatchRow], size: int) -> Known:
-    """Measured, or on the line between two measured ones, both axes logarithmic; beyond them nothing is known."""
+    """Measured, or on the line between two measured ones, both axes logarithmic; beyond them not known."""
     row = tried.get(size)
     if row is not None and row.lr is not None:
         return Known("measured", row.lr, row.lr_low, row.lr_high)
@@ -180,24 +189,18 @@ def _regime(target: Target, size: int) -> str:
     fit = target.fit
     if fit.status == "too_few_batch_sizes" or (fit.batch_low == 0 and fit.batch_high is None):
         return "undetermined"
-    saved = ""
-    if fit.batch is not None:
-        saved = f"; twice the batch saves {percent(1 - fit.updates(2 * size) / fit.updates(size))} of the updates"
     if size < fit.batch_low:
-        return f"below the critical batch{saved}"
+        return "below critical"
     if fit.batch_high is not None:
-        return f"{'above' if size > fit.batch_high else 'about'} the critical batch{saved}"
+        return "above critical" if size > fit.batch_high else "about critical"
     return "undetermined"
 
 
-def _growth(regime: str) -> str:
-    """How the best rate goes on with the batch."""
-    return {
-        "linear": "the best rate grows in proportion to the batch",
-        "square root": "the best rate grows as the square root of the batch",
-        "constant": "the best rate grows no more",
-        "falling": "the best rate falls with the batch",
-    }.get(regime, "undetermined")
+def _doubled(target: Target, size: int) -> str:
+    fit = target.fit
+    if fit.batch is None:
+        return "not known"
+    return f"−{percent(1 - fit.updates(2 * size) / fit.updates(size))} updates"
 
 
 COLUMNS = {
@@ -206,12 +209,13 @@ COLUMNS = {
     "updates": "updates",
     "seconds": "time",
     "regime": "regime",
+    "doubled": "doubling it",
 }
 """What the page tells of every batch size, and the heads of the table."""
 
 MARKS: dict[How, str] = {
     "measured": "",
-    "between": ", between measured ones",
+    "between": ", in between",
     "fitted": ", by the fitted curve",
     "beyond": ", extrapolated",
     "not reached": "",
@@ -227,13 +231,15 @@ def words(stop: Stop) -> dict[str, str]:
         "updates": _told(stop.updates, count),
         "seconds": _told(stop.seconds, duration),
         "regime": stop.regime,
+        "doubled": stop.doubled,
     }
 
 
 def _told(known: Known, write: Callable[[float], str]) -> str:
     if known.value is None:
         return "loss not reached" if known.how == "not reached" else "not measured"
-    span = "" if known.low is None or known.high is None else f" ({write(known.low)} to {write(known.high)})"
+    low, high = (None if end is None else write(end) for end in (known.low, known.high))
+    span = "" if low is None or high is None or low == high else f" ({low} to {high})"
     return f"{write(known.value)}{span}{MARKS[known.how]}"
 
 

@@ -58,7 +58,8 @@ function chart(place, spec, words) {
   }
 
   holder.addEventListener("keydown", (event) => {
-    const steps = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
+    const page = Math.max(1, Math.round(drawn.points.length / 10));
+    const steps = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: page, PageDown: -page };
     if (event.key in steps) go((at < 0 ? (steps[event.key] > 0 ? -1 : drawn.points.length) : at) + steps[event.key]);
     else if (event.key === "Home") go(0);
     else if (event.key === "End") go(drawn.points.length - 1);
@@ -96,7 +97,7 @@ function plotted({ x, y, marks, points, along = "xy", height }, view) {
       y.hidden ? null : Plot.gridY(y.ticks, { stroke: colour("grid"), strokeOpacity: 1 }),
       ...marks,
       Plot.axisX(x.ticks, {
-        tickFormat: x.format,
+        text: x.format, // not tickFormat: a logarithmic scale would leave some out
         label: x.label,
         labelAnchor: "center",
         labelArrow: "none",
@@ -108,7 +109,7 @@ function plotted({ x, y, marks, points, along = "xy", height }, view) {
       Plot.ruleY([y.domain[0]], { stroke: colour("line") }),
       y.hidden
         ? null
-        : Plot.axisY(y.ticks, { tickFormat: y.format, tickSize: 0, label: null, color: colour("muted"), fontSize: 12 }),
+        : Plot.axisY(y.ticks, { text: y.format, tickSize: 0, label: null, color: colour("muted"), fontSize: 12 }),
       Plot.text([y.label], {
         frameAnchor: "top-left",
         text: (label) => label,

@@ -24,8 +24,8 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
     `headline` is the answer in one sentence and `lead` what follows from it. `value` is the number to set
     large, with `value_label` above it; both are empty when there is no answer, and then `answered` is False.
-    `facts` are the answer as a table, `snippets` the code that applies it. `choices` is a table that belongs to
-    the answer, `tables` are those behind it.
+    `facts` are the answer as a table, `snippets` the code that applies it. `choices` is a table that belongs
+    to the answer, `tables` are those behind it.
     """
 
     title: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -44,10 +45,10 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Suggested(msgspec.Struct, frozen=True):
-    """A rate that a rule reads off the range test."""
+    """The rate that a rule reads off the range test, or None."""
 
     rule: str
-    lr: float
+    lr: float | None
 
 
 class RoundsData(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,11 +94,11 @@ def decision_data(result: Result) -> RoundsData | None:
 
 
 def _suggestions(bracket: Curve | None) -> tuple[Suggested, ...]:
-    """The rates that rules name on the range test, lowest first."""
+    """What each rule says on the range test, the lowest rate first, those without an answer last."""
     if bracket is None:
         return ()
-    named = [(one.lr, rule) for rule, one in bracket.suggestions.items() if one.lr is not None]
-    return tuple(Suggested(rule, lr) for lr, rule in sorted(named))
+    said = [Suggested(rule, one.lr) for rule, one in bracket.suggestions.items()]
+    return tuple(sorted(said, key=lambda one: math.inf if one.lr is None else one.lr))
 
 
 def _round(rehearsal: Rehearsal) -> Round:
@@ -173,6 +174,8 @@ def _ticks(axes: Axes, suggestions: Sequence[Suggested], colours: Colours) -> No
     """Each rule's rate as a mark on the axis; at its end, pointing outwards, where it lies beyond."""
     low, high = axes.get_xlim()
     for one, shape in zip(suggestions, MARKS * len(suggestions), strict=False):
+        if one.lr is None:
+            continue
         beyond = "<" if one.lr < low else ">" if one.lr > high else ""
         axes.plot(
             [min(max(one.lr, low), high)],
@@ -218,10 +221,19 @@ def caption_decision(data: RoundsData) -> str:
             f" In the shaded band, from {rate(data.low)} to {rate(data.high)}, at most 1% of the progress "
             "from the start to the best loss is lost: there the line runs below the dotted one."
         )
-    if data.suggestions:
-        said = ", ".join(f"{rule_name(one.rule)} {rate(one.lr)}" for one in data.suggestions)
-        text += f" On the range test alone the usual rules would have said: {said}."
-    return text
+    return text + _said(data.suggestions)
+
+
+def _said(suggestions: tuple[Suggested, ...]) -> str:
+    """What the rules make of the range test, in a sentence."""
+    if not suggestions:
+        return ""
+    said = [f"{rate(one.lr)} ({rule_name(one.rule)})" for one in suggestions if one.lr is not None]
+    silent = [rule_name(one.rule) for one in suggestions if one.lr is None]
+    if not said:
+        return f" On the range test alone none of the usual rules has an answer: {', '.join(silent)}."
+    rest = f"; {', '.join(silent)} {'has' if len(silent) == 1 else 'have'} no answer" if silent else ""
+    return f" From the range test alone the usual rules would have said {', '.join(said)}{rest}."
 
 
 def alt(data: RoundsData) -> str:

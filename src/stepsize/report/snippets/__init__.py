@@ -31,10 +31,7 @@ class Snippet(msgspec.Struct, frozen=True):
 
 
 def snippets(advice: Advice) -> tuple[Snippet, ...]:
-    """One for each library; none without a rate, and none where the schedule needs what an advice does not know.
-
-    That is the length of a sample, for a schedule in tokens.
-    """
+    """One for each library; none without a rate, or with a schedule in tokens, unknown to an advice."""
     if advice.lr is None:
         return ()
     try:

@@ -6,7 +6,7 @@ from stepsize.schedules.convert.recipe import Part
 
 
 def formula(part: Part, t: str) -> str | None:
-    """The factor of the peak rate at update `t` of this part, as source text; None for a shape not known here.
+    """The factor of the peak rate at update `t` of this part, as source text; None for other shapes.
 
     The formulas hold their last value past the end, and so are safe one update too late.
     """

@@ -23,7 +23,7 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 def settings_of(advice: Advice) -> Settings:
-    """Read from an advice on training; an advice on the rate alone, or an optimizer not in the lists, has none."""
+    """Read from an advice on training; one on the rate alone, or an optimizer not in the lists, has none."""
     if not isinstance(advice, TrainingAdvice):
         return Settings()
     told = dict(advice.settings)

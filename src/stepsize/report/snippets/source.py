@@ -75,8 +75,3 @@ def loader_text(advice: Advice) -> str:
         batch_size=advice.batch_size,
         **shuffle,
     )
-
-
-def indented(text: str, spaces: int) -> str:
-    """Every line moved in."""
-    return "".join(f"{' ' * spaces}{line}" if line.strip() else line for line in text.splitlines(keepends=True))

@@ -1,4 +1,4 @@
-"""A schedule as a scheduler of torch: its own classes, formulas for what they lack, stepsize's for the rest."""
+"""A schedule as a scheduler of torch: its own classes, formulas where they lack one, or stepsize's."""
 
 from __future__ import annotations
 

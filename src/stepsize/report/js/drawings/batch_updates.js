@@ -26,7 +26,7 @@ drawings.batch_updates = (data, view) => {
   const points = [];
   data.targets.forEach((target, place) => {
     const rows = target.sizes.map((size, i) => ({ x: size, y: target.updates[i], low: target.lows[i], high: target.highs[i] }));
-    marks.push(bars(rows, shade(place)), line(rowsOf(target.sizes, target.fitted), shade(place), 1.2), dots(rows, shade(place), { r: 3.5 }));
+    marks.push(bars(rows, shade(place)), line(rowsOf(target.along, target.fitted), shade(place), 1.2), dots(rows, shade(place), { r: 3.5 }));
     rows.forEach((row, i) =>
       points.push({
         x: row.x,

@@ -57,15 +57,16 @@ function roundsPicture(data, view, cap) {
       });
     });
   });
-  const rules = ruleTicks(data.suggestions ?? [], x, y, key);
+  const rules = ruleTicks(data.suggestions, x, y, key);
   return { x, y, marks: [...under, ...over, ...rules.marks], points: [...points, ...rules.points], key };
 }
 
 /** What rules read off the range test, as ticks on the axis; at its end where they lie beyond. */
 function ruleTicks(suggestions, x, y, key) {
-  if (!suggestions.length) return { marks: [], points: [] };
+  const answers = suggestions.filter(({ lr }) => lr !== null);
+  if (!answers.length) return { marks: [], points: [] };
   key.push({ swatch: "triangle", colour: "muted", label: "rules on the range test" });
-  const points = suggestions.map(({ rule, lr }) => {
+  const points = answers.map(({ rule, lr }) => {
     const beyond = lr < x.domain[0] ? "left" : lr > x.domain[1] ? "right" : "";
     const name = rule.replace("_over_", " / ");
     const text = `rule “${name}” says ${number(lr)}${beyond && `\nbeyond the ${beyond} end of this picture`}`;
