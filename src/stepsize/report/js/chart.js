@@ -91,8 +91,8 @@ function plotted({ x, y, marks, points, along = "xy", height }, view) {
     marginRight: 14,
     marginTop: 26,
     marginBottom: 40,
-    x: { type: x.type, domain: x.domain },
-    y: { type: y.type, domain: y.domain },
+    x: { type: x.type, domain: x.domain, axis: null },
+    y: { type: y.type, domain: y.domain, axis: null },
     marks: [
       y.hidden ? null : Plot.gridY(y.ticks, { stroke: colour("grid"), strokeOpacity: 1 }),
       ...marks,

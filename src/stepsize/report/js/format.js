@@ -37,7 +37,9 @@ function fraction(part, whole) {
 
 /** A schedule's text with its long decimals cut to four digits. */
 function short(text) {
-  return text.replace(/(?<![\w.])\d*\.\d{4,}(?:e[+-]?\d+)?/g, (found) => number(Number(found), 4));
+  return text.replace(/(?<![\w.])\d*\.\d{4,}(?:e[+-]?\d+)?/g, (found) =>
+    number(Number(found), 4).replace(/e-(\d)$/, "e-0$1"),
+  );
 }
 
 /** `low to high`, with an open end said in words. */
