@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, Request, expect, sync_playwright
 
 from stepsize._result import Result
 from stepsize.report import write_page
@@ -87,10 +87,19 @@ class Seen:
     def __init__(self, page: Page, address: str) -> None:
         self.complaints: list[str] = []
         self.requests: list[str] = []
+        self._address = address
         page.on("console", lambda message: self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda request: request.url == address or self.requests.append(request.url))
+        page.on("dialog", self._dialog)
+        page.on("request", self._request)
+
+    def _dialog(self, dialog: Dialog) -> None:
+        self.complaints.append(dialog.message)
+        dialog.dismiss()
+
+    def _request(self, request: Request) -> None:
+        if request.url != self._address:
+            self.requests.append(request.url)
 
 
 @pytest.fixture

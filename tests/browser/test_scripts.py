@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
 from stepsize.report.numbers import count, fraction, number, percent, plural, rate_ticks, short
 from stepsize.report.script import HERE
+
+Calls = Callable[[str, list[Any]], list[Any]]
 
 VALUES = (
     *(0.0, 1.0, -1.0, 0.5, 0.42, 0.969, 1e-5, 1.234e-5, 1e-4, 0.00012345, 0.0123456, 0.9996, 9.996, 99.95),
@@ -18,7 +22,7 @@ SHARES = (0.0, 1e-4, 0.0004, 0.001, 0.0123, 0.0991, 0.1, 0.256, 0.999, 1.0, 2.5,
 
 
 @pytest.fixture(scope="module")
-def calls(browser: Browser) -> object:
+def calls(browser: Browser) -> Calls:
     """Calls a function of `format.js` and `axes.js` for each row of arguments."""
     page = browser.new_page()
     sources = [HERE / "vendor" / "d3.min.js", HERE / "js" / "format.js", HERE / "js" / "axes.js"]
@@ -28,13 +32,11 @@ def calls(browser: Browser) -> object:
 
 
 @pytest.mark.parametrize("digits", [2, 3, 4])
-def test_numbers_are_written_alike(calls: object, digits: int) -> None:
-    assert callable(calls)
+def test_numbers_are_written_alike(calls: Calls, digits: int) -> None:
     assert calls("number", [[value, digits] for value in VALUES]) == [number(v, digits) for v in VALUES]
 
 
-def test_counts_shares_and_lengths_are_written_alike(calls: object) -> None:
-    assert callable(calls)
+def test_counts_shares_and_lengths_are_written_alike(calls: Calls) -> None:
     whole = [0, 1, 2, 999, 1000, 12_345_678]
     assert calls("count", [[n] for n in whole]) == [count(n) for n in whole]
     assert calls("plural", [[n, "seed"] for n in whole]) == [plural(n, "seed") for n in whole]
@@ -43,14 +45,12 @@ def test_counts_shares_and_lengths_are_written_alike(calls: object) -> None:
     assert calls("fraction", parts) == [fraction(*part) for part in parts]
 
 
-def test_what_is_not_there_is_a_dash(calls: object) -> None:
-    assert callable(calls)
+def test_what_is_not_there_is_a_dash(calls: Calls) -> None:
     assert calls("number", [[None]]) == [number(None)] == ["–"]
     assert calls("percent", [[None]]) == [percent(None)] == ["–"]
 
 
-def test_schedules_are_shortened_alike(calls: object) -> None:
-    assert callable(calls)
+def test_schedules_are_shortened_alike(calls: Calls) -> None:
     texts = [
         "0.42 * cosine()",
         "0.123456789 * (warmup(30) | hold())",
@@ -60,8 +60,7 @@ def test_schedules_are_shortened_alike(calls: object) -> None:
     assert calls("short", [[text] for text in texts]) == [short(text) for text in texts]
 
 
-def test_axes_have_the_same_ticks(calls: object) -> None:
-    assert callable(calls)
+def test_axes_have_the_same_ticks(calls: Calls) -> None:
     ranges = [[1e-7, 1e3], [0.2, 7.0], [0.3, 0.9], [1.0, 1.1], [0.0123, 0.0125], [5e-6, 0.3], [60, 4000]]
     for low, high in ranges:
         for most in (5, 6, 8):

@@ -61,7 +61,7 @@ class Spy(torch.optim.SGD):
         super().__init__(parameters, lr=lr, **settings)
         self.rates: list[float] = []
 
-    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         self.rates.append(self.param_groups[0]["lr"])
         return super().step(closure)
 

@@ -48,11 +48,12 @@ def scripts() -> tuple[str, ...]:
 
     The page's own files are one function, so that they share names with each other and with nothing else.
     """
+    libraries = [_text(HERE / "vendor" / name) for name in LIBRARIES]
     drawings = sorted((HERE / "js" / "drawings").glob("*.js"))
     own = [*(HERE / "js" / name for name in BEFORE), *drawings, *(HERE / "js" / name for name in AFTER)]
     body = "\n".join(map(_text, own))
     return (
-        *(_text(HERE / "vendor" / name) for name in LIBRARIES),
+        *libraries,
         f'(() => {{\n"use strict";\nconst drawings = {{}};\n\n{body}}})();\n',
     )
 
