@@ -61,7 +61,15 @@ def test_schedules_are_shortened_alike(calls: Calls) -> None:
 
 
 def test_axes_have_the_same_ticks(calls: Calls) -> None:
-    ranges = [[1e-7, 1e3], [0.2, 7.0], [0.3, 0.9], [1.0, 1.1], [0.0123, 0.0125], [5e-6, 0.3], [60, 4000]]
+    ranges: list[list[float]] = [
+        [1e-7, 1e3],
+        [0.2, 7.0],
+        [0.3, 0.9],
+        [1.0, 1.1],
+        [0.0123, 0.0125],
+        [5e-6, 0.3],
+        [60, 4000],
+    ]
     for low, high in ranges:
         for most in (5, 6, 8):
             (ticks,) = calls("roundTicks", [[low, high, most]])

@@ -12,9 +12,9 @@ drawings.schedule = (data, view) => {
       Plot.areaY(rows, { x: "x", y1: 0, y2: "y", fill: colour("answer_soft") }),
       line(rows, "answer", 2),
     ],
-    points: rows.map((row) => {
-      const epoch = data.updates_per_epoch === null ? "" : `\nepoch ${number(row.x / data.updates_per_epoch, 3)}`;
-      const samples = `\n${count(row.x * data.batch_size)} samples seen`;
+    points: rows.map((row, place) => {
+      const epoch = data.epochs === null ? "" : `\nepoch ${number(data.epochs[place])}`;
+      const samples = `\n${count(data.samples[place])} samples seen`;
       return { ...row, text: `update ${count(row.x)}${epoch}${samples}\nrate ${number(row.y)}` };
     }),
     along: "x",
