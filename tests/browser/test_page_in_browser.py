@@ -59,7 +59,7 @@ OVERLAPS = """() => {
 
 
 @pytest.mark.parametrize(
-    "name", ["training", "zoom", "sweep", "batch size", "rates over batch sizes", "noise"]
+    "name", ["training", "zoom", "sweep", "batch size", "rates over batch sizes", "evil"]
 )
 def test_nothing_overlaps_and_nothing_sticks_out(name: str, opened: Any) -> None:
     with opened(name) as page:

@@ -121,8 +121,8 @@ def test_rates_over_batch_sizes_come_from_the_law() -> None:
         assert one.regime == at.regime
         assert one.seconds == Known("not measured")
         assert one.rate.how == ("measured" if at.batch_size in (16, 128, 1024) else "fitted")
-    assert stop(data, 16).updates == Known("measured", 400)
-    assert stop(data, 32).updates == Known("not measured")
+    assert stop(data, 16).updates == Known("counted", 400)
+    assert stop(data, 32).updates == Known("counted", 200)
 
 
 @pytest.mark.parametrize(

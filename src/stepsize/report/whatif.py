@@ -21,9 +21,10 @@ from stepsize.report.picture import Table
 BEYOND = 4
 """Factor beyond the batch sizes tried over which the fitted curve is still shown, marked as such."""
 
-How = Literal["measured", "between", "fitted", "beyond", "not reached", "not measured"]
+How = Literal["measured", "between", "fitted", "beyond", "counted", "not reached", "not measured"]
 """How a number is known: measured at that batch size; drawn between two that were; read off the fitted curve
-between them, or beyond all of them; not known, since no run reached the loss, or none was tried."""
+between them, or beyond all of them; counted out, so that as many samples are seen; not known, since no run
+reached the loss, or none was tried."""
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -116,7 +117,8 @@ def _of_scaling(scaling: RateScaling) -> WhatIf | None:
             known = Known("measured", row.lr, row.low, row.high)
         else:
             known = Known("fitted" if low < size < high else "beyond", at.lr, at.low, at.high)
-        steps = Known("measured", row.steps) if row is not None else NOTHING
+        near = min(measured.values(), key=lambda one: abs(math.log(one.batch_size / at.batch_size)))
+        steps = Known("counted", round(near.steps * near.batch_size / size))
         stops.append(
             Stop(
                 batch_size=size,
@@ -218,6 +220,7 @@ MARKS: dict[How, str] = {
     "between": ", in between",
     "fitted": ", by the fitted curve",
     "beyond": ", extrapolated",
+    "counted": "",
     "not reached": "",
     "not measured": "",
 }
