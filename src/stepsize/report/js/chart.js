@@ -113,6 +113,8 @@ function plotted({ x, y, marks, points, along = "xy", height }, view) {
       Plot.text([y.label], {
         frameAnchor: "top-left",
         text: (label) => label,
+        lineWidth: view.width / 12 - 2, // in letters' heights: a name from outside may be longer
+        textOverflow: "ellipsis",
         dx: 2 - left,
         dy: -22,
         lineAnchor: "top",
