@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from stepsize.measure.throughput import throughput
     from stepsize.measure.throughput_result import Throughput
     from stepsize.measure.zoom import Zoom
+    from stepsize.report.reading import load
     from stepsize.runs import Runs, sweep
     from stepsize.schedules import Run, Schedule
     from stepsize.task import Task, accuracy, supervised
@@ -71,6 +72,7 @@ _HOME = {
     "datasets": "stepsize",
     "diagnose": "stepsize.measure.diagnosis",
     "find_lr": "stepsize.decide.find_lr",
+    "load": "stepsize.report.reading",
     "noise_scale": "stepsize.measure.noise_scale",
     "preserved": "stepsize.training",
     "range_test": "stepsize.measure.range_test",
@@ -114,6 +116,7 @@ __all__ = [
     "find_batch_size",
     "find_lr",
     "find_warmup",
+    "load",
     "noise_scale",
     "preserved",
     "range_test",

@@ -13,6 +13,7 @@ from stepsize._result import Result
 from stepsize.measure.diagnosis import diagnose
 from stepsize.report import FIGURES, Picture, Table, draw
 from stepsize.report.figures import render
+from stepsize.report.script import DRAWINGS, HERE
 from stepsize.report.svg import inline_svg
 from stepsize.report.theme import THEMES, ThemeName
 from tests.report.batches import batch_advice, critical, scaling
@@ -72,6 +73,14 @@ def samples(picture: Picture[Any]) -> list[Any]:
 @every_picture
 def test_some_result_has_it_and_some_has_not(name: str, picture: Picture[Any]) -> None:
     assert 0 < len(samples(picture)) < len(RESULTS)
+
+
+def test_every_picture_has_a_drawing_on_the_page() -> None:
+    assert list(DRAWINGS) == list(FIGURES)
+    files = {path.stem for path in (HERE / "js" / "drawings").glob("*.js")}
+    own = "\n".join((HERE / "js" / "drawings" / f"{name}.js").read_text(encoding="utf-8") for name in files)
+    for drawing in DRAWINGS.values():
+        assert f"drawings.{drawing} = " in own
 
 
 @every_picture
