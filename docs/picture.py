@@ -1,6 +1,6 @@
 """Photograph a report page: `python docs/picture.py out/mnist.html docs/images/report.png`.
 
-Needs Chromium or Chrome on the path. The picture has a phone's sharpness and few colours, so that it stays small.
+Needs Chromium or Chrome on the path. The picture gets few colours, so that it stays small.
 """
 
 from __future__ import annotations
@@ -16,10 +16,18 @@ from PIL import Image
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WIDTH, HEIGHT = 1000, 1150
-QUIET = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars --virtual-time-budget=5000"
-).split()
+QUIET = [  # no window, no sandbox (root has none), no call home, and a page that has settled
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-quic",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--no-first-run",
+    "--virtual-time-budget=5000",
+]
 
 
 def main() -> None:
