@@ -1,4 +1,4 @@
-"""A task in a file, as the command line takes it: `stepsize find my_project.py:task`."""
+"""A task in a file, for `stepsize find my_project.py:task`."""
 
 import torch
 from torch import nn
@@ -8,7 +8,8 @@ import stepsize as ss
 
 def make_model() -> nn.Module:
     """A fresh network, with fresh starting weights, each time it is called."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))
+    hidden = nn.Linear(784, 32)
+    return nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), nn.Linear(32, 10))
 
 
 def task() -> ss.Task:
