@@ -16,7 +16,7 @@ INSTALL := $(PIP) install --constraint constraints.txt
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # two installations into one environment would break each other
-.PHONY: help tune test lint format docs examples bench regret package clean
+.PHONY: help tune test lint format docs picture examples bench regret package clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -40,6 +40,9 @@ format: $(VENV)/.dev ## let ruff rewrite what it can
 
 docs: $(VENV)/.docs ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+picture: tune ## take README's picture of the report page anew (needs Chromium)
+	$(BIN)/python docs/picture.py out/mnist.html docs/images/report.png
 
 examples: $(VENV)/.core ## run every example; what they write goes to out/
 	@mkdir -p out
