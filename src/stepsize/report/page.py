@@ -160,7 +160,7 @@ def figures(result: Result) -> list[Drawn]:
 def _for_scripts(drawn: list[Drawn], asked: WhatIf | None) -> dict[str, Any]:
     """What the page's script is given."""
     return {
-        "figures": {  # without a drawing for the page, of a picture added from outside, its printed form stays
+        "figures": {  # a picture from outside that has no drawing for the page keeps its printed form
             one.name: {"drawing": DRAWINGS[one.name], "data": one.data}
             for one in drawn
             if one.name in DRAWINGS
