@@ -25,8 +25,8 @@ tune: $(VENV)/.core ## decide how to train a real network on MNIST; the page is 
 	@mkdir -p out
 	$(BIN)/stepsize tune mnist --report out/mnist.html $(ARGS)
 
-test: $(VENV)/.dev ## run every test
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## run every test, a file at a time on each of up to four cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, and the contracts between the layers
 	$(BIN)/ruff check .

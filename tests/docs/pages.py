@@ -91,9 +91,11 @@ def run_console(example: Example) -> str | None:
 
 
 def run(words: list[str]) -> str | None:
-    """What is wrong with one command, or None."""
+    """What is wrong with one command, or None; `> file` at its end takes what it prints."""
     program, *arguments = words
     if program == "stepsize":
+        if words[-2:-1] == [">"]:
+            return run_stepsize(words[:-2], Path(words[-1]))
         return run_stepsize(words)
     if program == "make":
         target = next(word for word in arguments if "=" not in word)
@@ -104,13 +106,17 @@ def run(words: list[str]) -> str | None:
     return None if program in ("pip", "python", ".ci/run") else f"nothing is known of the command {program!r}"
 
 
-def run_stepsize(words: list[str]) -> str | None:
-    """The installed command, by its entry point and in this process: to import torch anew takes long."""
+def run_stepsize(words: list[str], into: Path | None = None) -> str | None:
+    """The installed command, by its entry point and in this process: to import torch anew takes long.
+
+    What it prints goes `into` a file, if there is one.
+    """
     (command,) = entry_points(group="console_scripts", name="stepsize")
     written = io.StringIO()
     with (
         pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(written),
+        contextlib.ExitStack() as stack,
+        contextlib.redirect_stdout(written if into is None else stack.enter_context(into.open("w"))),
         contextlib.redirect_stderr(written),
     ):
         patch.setattr(sys, "argv", words)
