@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from stepsize._progress import Reporter
+from stepsize.decide.bracket import bracket
 from stepsize.decide.budget import Budget
 from stepsize.decide.grids import between, beyond, centred, edge, spaced
 from stepsize.decide.plan import (
@@ -36,25 +37,8 @@ from stepsize.decide.rehearsal import Rehearsal, Shape, affordable_average, merg
 from stepsize.decide.speed import RECORDING, Speed
 from stepsize.estimate import Shift, basin
 from stepsize.measure.curve import Curve
-from stepsize.measure.range_test import spaced_plan
-from stepsize.measure.rising import measure_curve
 from stepsize.task import Task
 from stepsize.training import Cost, Records
-
-FEWEST_BRACKET, MOST_BRACKET = 30, 60
-"""Updates of the range test: an eighth of the run, within these; six per decade over its ten decades."""
-
-BELOW_CEILING = 3e4
-"""The first grid reaches this far below the rate at which the range test broke down, at most."""
-
-STIRRED = 0.25
-"""Share of the range test's fall by which it has begun to learn."""
-
-BROKEN = 0.5
-"""Share of its fall below which it has broken down for good."""
-
-CLEAR = 2.0
-"""Ranges of the range test's first losses that a fall must exceed to be one."""
 
 EXTENSIONS = 4, 8
 """How often a round goes on past an edge of its grid that turned out best: as a stack, and otherwise."""
@@ -199,24 +183,11 @@ class Search:
     def _bracket(self) -> tuple[float, float]:
         """Smallest and largest rate worth rehearsing, from a range test."""
         self._reporter.phase("bracketing with a range test")
-        steps = int(np.clip(self._task.steps // 8, FEWEST_BRACKET, MOST_BRACKET))
-        plan = spaced_plan(self.lr_min, self.lr_max, steps)
-        self.bracket = measure_curve(
-            self._task,
-            plan,
-            seeds=self.seeds[:1],
-            loss="train",
-            engine="loop",
-            progress=self._reporter.advance,
+        self.bracket, low, high = bracket(
+            self._task, self.lr_min, self.lr_max, seed=self.seeds[0], progress=self._reporter.advance
         )
         self._spent += self.bracket.cost.updates
-        stirred, broken = _limits(self.bracket)
-        high = min(broken, self.lr_max)
-        # Rates that grow by a factor q with each update sum up to lr / ln q. A quarter of the real run at
-        # `low` moves no further than the range test did until it began to learn: less is not worth a try.
-        moved = stirred / math.log(plan.lrs[1] / plan.lrs[0])
-        low = max(4 * moved / self._task.steps, high / BELOW_CEILING, self.lr_min)
-        return min(low, high), high
+        return low, high
 
     def _plan(self, span: float) -> Plan:
         assert self.bracket is not None
@@ -306,29 +277,6 @@ class Search:
         if not outside.size:
             return outside
         return np.concatenate([outside, between(result.lrs, side, within)])
-
-
-def _limits(curve: Curve) -> tuple[float, float]:
-    """Where the range test had begun to learn, and where it broke down: diverged or lost half of its fall.
-
-    The first is the rate from which on a quarter of the loss's fall was kept until its lowest; the second is
-    the one after the last at which half of the fall was kept. The start is the median of the first tenth,
-    since one batch may be unlike the others. A fall that does not clearly exceed the spread of that tenth
-    tells neither: then it has learned from the first rate on, and broken down once it stays above them all.
-    """
-    loss, lrs = curve.smoothed, curve.lrs
-    known = np.flatnonzero(np.isfinite(loss))
-    if not known.size:
-        return float(lrs[0]), float(lrs[0])
-    first = loss[known[: max(3, len(lrs) // 10)]]
-    start, lowest = float(np.median(first)), int(np.nanargmin(loss))
-    fall = start - float(loss[lowest])
-    clear = fall > CLEAR * float(np.ptp(first))
-    before = np.flatnonzero(loss[:lowest] > start - STIRRED * fall) if clear else np.array([])
-    stirred = int(before[-1]) + 1 if before.size else 0
-    kept = np.flatnonzero(loss <= (start - BROKEN * fall if clear else first.max()))
-    broken = min(int(kept[-1]) + 1, len(lrs) - 1)
-    return float(lrs[stirred]), float(lrs[broken])
 
 
 def _centre(result: Rehearsal) -> float:
