@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stepsize._version import __version__
 
 if TYPE_CHECKING:
-    from stepsize import datasets, schedules
+    from stepsize import chapter, datasets, schedules
     from stepsize.decide.advice import Advice
     from stepsize.decide.batch_advice import BatchAdvice
     from stepsize.decide.critical_batch import critical_batch
@@ -67,6 +67,7 @@ _HOME = {
     "scale_lr": "stepsize.decide.scale_lr",
     "Zoom": "stepsize.measure.zoom",
     "accuracy": "stepsize.task",
+    "chapter": "stepsize",
     "Diagnosis": "stepsize.estimate.diagnosis",
     "datasets": "stepsize",
     "diagnose": "stepsize.estimate.diagnosis",
@@ -107,6 +108,7 @@ __all__ = [
     "Zoom",
     "__version__",
     "accuracy",
+    "chapter",
     "compare_schedules",
     "critical_batch",
     "datasets",
