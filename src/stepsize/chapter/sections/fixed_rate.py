@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -128,7 +129,7 @@ def _moved(up: list[bool], places: list[int]) -> Verdict:
     return "does not hold" if not any(up) and places[-1] <= places[0] else "cannot be told"
 
 
-def _drawing(name: str, title: str, rows: Mapping[float, dict[int, np.ndarray]], label: str) -> Lines:
+def _drawing(name: str, title: str, rows: Mapping[Any, dict[int, np.ndarray]], label: str) -> Lines:
     series = tuple(
         Series(
             label=label.format(key),

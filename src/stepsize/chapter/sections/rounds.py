@@ -29,7 +29,7 @@ HALF = 0.005
 TURN, ROOM = 0.74, 1.2
 TRIED = (0.6, 0.7, 0.8)
 LONG = 100
-"""Iterations at each rate by the sentence under table 12-3; a quick look takes 20."""
+"""Iterations at each rate by the sentence under table 12-3; a quick look takes 12."""
 
 
 def _trial_task(settings: Settings) -> Task:
@@ -44,7 +44,7 @@ def _find(lab: Lab) -> Findings:
     lab.phase("three rounds")
     zoom = range_test(task, zoom=True, seeds=lab.settings.seeds)
     lab.spend(zoom.cost)
-    each = lab.settings.pick(LONG, 20)
+    each = lab.settings.pick(LONG, 12)
     lab.phase(f"round 1 with {each} updates a rate")
     longer = [Stage(s.start, s.stop, s.step, iters=each) for s in TEXTBOOK_STAGES]
     long = range_test(task, stages=longer, seeds=lab.settings.seeds)

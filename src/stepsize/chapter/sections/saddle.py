@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.func import functional_call, hessian
+from torch.func import functional_call, grad, hessian
 
 from stepsize.chapter.lab import Lab, Section, Training
 from stepsize.chapter.result import Claim, Findings, Lines, Mark, NamedTable, Span, Surface
@@ -15,6 +15,7 @@ from stepsize.chapter.sections.figures import estimate, line, listed, plain, val
 from stepsize.chapter.tasks import xor
 from stepsize.estimate.diagnosis import Plateau, diagnose
 from stepsize.measure.sharpness import sharpness
+from stepsize.measure.sharpness_result import SharpnessPoint
 from stepsize.report.numbers import count, number, plural
 from stepsize.report.picture import Table
 from stepsize.runs.cell import CellRun
@@ -32,16 +33,29 @@ PLATEAUS = Training("exclusive or", xor, (LR,), evaluate="10 a run", keep="all")
 
 
 @dataclass(frozen=True)
+class Local:
+    """The loss around weights (P,): its Hessian's eigenvalues (P,), rising, and eigenvectors (P, P)."""
+
+    loss: Loss
+    weights: torch.Tensor
+    eigenvalues: np.ndarray
+    vectors: np.ndarray
+    gradient: float
+
+
+@dataclass(frozen=True)
 class Standstill:
-    """A run's plateau and the local shape of the loss in its middle; eigenvalues of the full Hessian."""
+    """A run's plateau and the shape of the loss in its middle: by Lanczos' method and exactly."""
 
     seed: int
     plateau: Plateau
-    kind: str
-    largest: float
-    smallest: float
-    eigenvalues: np.ndarray
-    gradient: float
+    point: SharpnessPoint
+    local: Local
+
+    @property
+    def middle(self) -> int:
+        """The update at which the curvature was taken."""
+        return (self.plateau.start + self.plateau.end) // 2
 
 
 def _find(lab: Lab) -> Findings:
@@ -58,16 +72,12 @@ def _find(lab: Lab) -> Findings:
             task, LR, checkpoints=(middle,), seed=run.cell.seed, tolerance=1e-6, progress=False
         )
         lab.spend(measured.cost)
-        point = measured.points[-1]
-        _, eigenvalues, _, gradient = _local(task, run.cell.seed, middle)
         found.append(
-            Standstill(
-                run.cell.seed, plateau, point.kind, point.largest, point.smallest, eigenvalues, gradient
-            )
+            Standstill(run.cell.seed, plateau, measured.points[-1], _local(task, run.cell.seed, middle))
         )
     return Findings(
         claims=(_flat(members, found), _saddle(members, found)),
-        drawings=(_ideal(), *_plateaued(members, found), *_real(task, found)),
+        drawings=(_ideal(), *_plateaued(members, found), *_real(found)),
         tables=_eigenvalues(found),
     )
 
@@ -109,10 +119,10 @@ def _flat(members: tuple[CellRun, ...], found: list[Standstill]) -> Claim:
 
 
 def _saddle(members: tuple[CellRun, ...], found: list[Standstill]) -> Claim:
-    saddles = sum(one.kind == "saddle" and one.gradient < SLOPE for one in found)
+    saddles = sum(one.point.kind == "saddle" and one.local.gradient < SLOPE for one in found)
     told = "; ".join(
-        f"seed {one.seed}: λ {number(one.smallest)} to {number(one.largest)}, |gradient| "
-        f"{number(one.gradient, 2)}"
+        f"seed {one.seed}: λ {number(one.point.smallest)} to {number(one.point.largest)}, |gradient| "
+        f"{number(one.local.gradient, 2)}"
         for one in found
     )
     return Claim(
@@ -130,22 +140,19 @@ def _saddle(members: tuple[CellRun, ...], found: list[Standstill]) -> Claim:
             "of the Hessian "
             "so far below zero that the run leaves along it."
         ),
-        evidence=tuple(plain(f"smallest eigenvalue, seed {one.seed}", one.smallest) for one in found),
+        evidence=tuple(plain(f"smallest eigenvalue, seed {one.seed}", one.point.smallest) for one in found),
     )
 
 
-def _local(task: Task, seed: int, update: int) -> tuple[torch.Tensor, np.ndarray, np.ndarray, float]:
-    """Weights after so many updates; there the Hessian's eigenvalues and vectors, and the gradient's norm."""
+def _local(task: Task, seed: int, update: int) -> Local:
     *_, stop = waypoints(task, np.full(task.steps, LR), [update], seed=seed)
     weights = torch.cat([p.detach().ravel() for p in stop.model.parameters()]).double()
-    loss = _Loss(task, stop.model)
-    matrix = hessian(loss)(weights)
-    eigenvalues, vectors = np.linalg.eigh(matrix.numpy())
-    gradient = torch.func.grad(loss)(weights)
-    return weights, eigenvalues, vectors, float(gradient.norm())
+    loss = Loss(task, stop.model)
+    eigenvalues, vectors = np.linalg.eigh(hessian(loss)(weights).numpy())
+    return Local(loss, weights, eigenvalues, vectors, float(grad(loss)(weights).norm()))
 
 
-class _Loss:
+class Loss:
     """The loss on all data as a function of one vector of weights, in float64."""
 
     def __init__(self, task: Task, model: torch.nn.Module) -> None:
@@ -236,31 +243,28 @@ def _plateaued(members: tuple[CellRun, ...], found: list[Standstill]) -> tuple[L
     )
 
 
-def _real(task: Task, found: list[Standstill]) -> tuple[Surface, ...]:
+def _real(found: list[Standstill]) -> tuple[Surface, ...]:
     """The net's own loss over its two extreme directions in the middle of a plateau."""
     if not found:
         return ()
-    one = found[0]
-    middle = (one.plateau.start + one.plateau.end) // 2
-    weights, eigenvalues, vectors, _ = _local(task, one.seed, middle)
-    *_, stop = waypoints(task, np.full(task.steps, LR), [middle], seed=one.seed)
-    loss = _Loss(task, stop.model)
-    down, up = (torch.from_numpy(vectors[:, i].copy()) for i in (0, -1))
+    one, local = found[0], found[0].local
+    lowest, highest = local.eigenvalues[0], local.eigenvalues[-1]
+    down, up = (torch.from_numpy(local.vectors[:, i].copy()) for i in (0, -1))
     xs, ys = np.linspace(-0.15, 0.15, 31), np.linspace(-1.5, 1.5, 31)
-    z = tuple(values([float(loss(weights + x * up + y * down)) for x in xs]) for y in ys)
+    z = tuple(values([float(local.loss(local.weights + x * up + y * down)) for x in xs]) for y in ys)
     return (
         Surface(
             name="real-saddle",
             title="The net's own loss in the middle of its plateau",
             caption=(
-                f"Seed {one.seed}, update {count(middle)}: across, along the eigenvector of λ = "
-                f"{number(eigenvalues[-1])}, the loss rises; upwards, along that of λ = "
-                f"{number(eigenvalues[0])}, it "
+                f"Seed {one.seed}, update {count(one.middle)}: across, along the eigenvector of λ = "
+                f"{number(highest)}, the loss rises; upwards, along that of λ = "
+                f"{number(lowest)}, it "
                 "falls, so slowly that the scale upwards is ten times as long."
             ),
             alt="Contours of the loss around a plateau: rising to both sides, falling up and down.",
-            x_label=f"along λ max = {number(eigenvalues[-1])}",
-            y_label=f"along λ min = {number(eigenvalues[0])}",
+            x_label=f"along λ max = {number(highest)}",
+            y_label=f"along λ min = {number(lowest)}",
             z_label="training loss",
             x=values(xs),
             y=values(ys),
@@ -275,11 +279,11 @@ def _eigenvalues(found: list[Standstill]) -> tuple[NamedTable, ...]:
     rows = tuple(
         (
             str(one.seed),
-            count((one.plateau.start + one.plateau.end) // 2),
-            f"{number(one.smallest)} / {number(one.eigenvalues[0])}",
-            f"{number(one.largest)} / {number(one.eigenvalues[-1])}",
-            str(int((one.eigenvalues < 0).sum())),
-            one.kind,
+            count(one.middle),
+            f"{number(one.point.smallest)} / {number(one.local.eigenvalues[0])}",
+            f"{number(one.point.largest)} / {number(one.local.eigenvalues[-1])}",
+            str(int((one.local.eigenvalues < 0).sum())),
+            one.point.kind,
         )
         for one in found
     )
