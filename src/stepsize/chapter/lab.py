@@ -32,9 +32,13 @@ class Training:
     keep: Literal["thinned", "all"] = "thinned"
 
     def run(self, settings: Settings, store: Path, progress: bool | Reporter) -> Runs:
-        """Train what the ledger does not hold yet."""
+        """Train what the ledger does not hold yet.
+
+        Each training has a name of its own there, so that processes at work on different ones never meet.
+        """
+        task = self.task(settings)
         return sweep(
-            self.task(settings),
+            task,
             self.lrs,
             batch_size=self.batch_sizes,
             seeds=settings.seeds,
@@ -42,6 +46,7 @@ class Training:
             evaluate=self.evaluate,
             keep=self.keep,
             store=store,
+            name=f"{self.name} ({task.name})",
             progress=progress,
         )
 
