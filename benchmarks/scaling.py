@@ -1,11 +1,14 @@
 """The rate at another batch size: what `scale_lr` predicts, against the rate tuned there.
 
-    python -m benchmarks.scaling            # about half an hour; writes benchmarks/scaling.md
-    python -m benchmarks.scaling --quick    # digits of 2,000 images alone: writes nothing
+    python -m benchmarks.scaling                       # about an hour; writes benchmarks/scaling.md
+    python -m benchmarks.scaling --tasks "net, Adam"   # one of them: writes nothing
+    python -m benchmarks.scaling --quick               # a short net alone: writes nothing
 
 `scale_lr` measures at three batch sizes. At the others, which it never saw, rates a factor 1.25 apart are
-then trained over the whole run with seeds that it never saw, and the best of them is the truth. Beside the
-prediction stand the linear and the square-root rule from the rate tuned at batch 128.
+then trained over the whole run with seeds that it never saw. The truth is the lowest point of curves laid
+through their losses (`stepsize.estimate.optimum.optima`), and beside it that of the lowest loss alone, which
+scatters more. Beside the prediction stand the linear and the square-root rule from the rate tuned at batch
+128.
 """
 
 from __future__ import annotations
@@ -24,8 +27,9 @@ from benchmarks.clock import circumstances
 from benchmarks.table import header, row
 from stepsize.datasets.tasks import mnist_cnn_task, mnist_task
 from stepsize.decide.best_rates import AVERAGED, with_batch_size
-from stepsize.decide.rehearsal import Shape, merged, rehearse
-from stepsize.estimate.optimum import Optimum, optimum
+from stepsize.decide.rehearsal import Rehearsal, Shape, merged, rehearse
+from stepsize.estimate import Regret
+from stepsize.estimate.optimum import Grid, Optimum, optima, optimum
 
 RESULTS = Path(__file__).with_name("scaling.md")
 MEASURED = (16, 128, 1024)
@@ -48,9 +52,10 @@ PAGE = """\
 
 <!-- --8<-- [start:table] -->
 `scale_lr(task, rule="measured", batch_sizes={measured})` with three seeds; then, at the batch sizes that
-it did not see, the rate tuned over the whole run with {seeds} other seeds (a grid of factor {grid:g}; in
-brackets the standard error of its logarithm). Errors are factors, predicted over tuned; linear and square
-root start from the rate tuned at batch {anchor}.
+it did not see, the rate tuned over the whole run with {seeds} other seeds: a grid of factor {grid:g}, the
+lowest point of a curve through its losses (in brackets the standard error of its logarithm). Errors are
+factors, predicted over tuned; "lost" is what the predicted rate loses of the progress on that grid; linear
+and square root start from the rate tuned at batch {anchor}.
 
 {table}
 
@@ -72,6 +77,8 @@ class Outcome:
     high: float
     regime: str
     tuned: Optimum
+    lowest: float
+    lost: float
     linear: float
     root: float
 
@@ -98,8 +105,8 @@ def tasks(*, quick: bool) -> list[ss.Task]:
     ]
 
 
-def tuned(task: ss.Task, about: float, seeds: int) -> Optimum:
-    """The best rate over the whole run, out of a dense grid about a first guess."""
+def dense(task: ss.Task, about: float, seeds: int) -> Rehearsal:
+    """Whole runs over a dense grid about a first guess, extended until the best rate is not at its edge."""
     run = partial(
         rehearse,
         task,
@@ -112,7 +119,7 @@ def tuned(task: ss.Task, about: float, seeds: int) -> Optimum:
     while True:
         best = optimum(found.lrs, found.losses)
         if not best.edge:
-            return best
+            return found
         step = GRID if best.edge == "highest" else 1 / GRID
         found = merged(found, run(best.lr * step ** np.arange(1, 4)))
 
@@ -123,23 +130,31 @@ def outcomes(
     """Predict, then tune at every batch size in question."""
     found = ss.scale_lr(task, measured[1], predicted[-1], "measured", batch_sizes=measured, announce=print)
     print(found, flush=True)
-    anchor = tuned(with_batch_size(task, measured[1]), found.measured[1].lr, seeds)
+    at = {row.batch_size: row for row in found.regimes}
+    grids = {
+        size: dense(with_batch_size(task, size), at[size].lr, seeds) for size in (measured[1], *predicted)
+    }
+    tuned = dict(
+        zip(grids, optima([Grid(one.lrs, one.losses, one.start_loss) for one in grids.values()]), strict=True)
+    )
     rows = []
     for size in predicted:
-        at = next(row for row in found.regimes if row.batch_size == size)
-        truth = tuned(with_batch_size(task, size), at.lr, seeds)
+        grid, said = grids[size], at[size]
+        regret = Regret.measured(grid.lrs, grid.mean, grid.start_loss)
         ratio = size / measured[1]
         rows.append(
             Outcome(
                 task=task.name,
                 batch_size=size,
-                predicted=at.lr,
-                low=at.low,
-                high=at.high,
-                regime=at.regime,
-                tuned=truth,
-                linear=anchor.lr * ratio,
-                root=anchor.lr * math.sqrt(ratio),
+                predicted=said.lr,
+                low=said.low,
+                high=said.high,
+                regime=said.regime,
+                tuned=tuned[size],
+                lowest=optimum(grid.lrs, grid.losses).lr,
+                lost=float(regret(math.log(said.lr))),
+                linear=tuned[measured[1]].lr * ratio,
+                root=tuned[measured[1]].lr * math.sqrt(ratio),
             )
         )
         print(rows[-1], flush=True)
@@ -148,7 +163,7 @@ def outcomes(
 
 def table(rows: list[Outcome]) -> str:
     """One line a task and batch size."""
-    columns = ["batch", "predicted", "95% interval", "regime", "tuned", "error", "linear's", "√'s"]
+    columns = ["batch", "predicted", "95% interval", "regime", "tuned", "error", "lost", "linear's", "√'s"]
     lines = [header("task", columns)]
     for outcome in rows:
         errors = outcome.errors
@@ -160,7 +175,9 @@ def table(rows: list[Outcome]) -> str:
                 f"{outcome.low:.3g} to {outcome.high:.3g}",
                 outcome.regime,
                 f"{outcome.tuned.lr:.3g} (±{outcome.tuned.spread:.0%})",
-                *(f"{errors[name]:.2f}" for name in ("stepsize", "linear", "square root")),
+                f"{errors['stepsize']:.2f}",
+                f"{outcome.lost:.1%}",
+                *(f"{errors[name]:.2f}" for name in ("linear", "square root")),
             )
         )
     return "\n".join(lines)
@@ -173,18 +190,26 @@ def summary(rows: list[Outcome]) -> str:
         off = [max(row.errors[name], 1 / row.errors[name]) for row in rows]
         parts.append(f"{name} {sum(o <= ALLOWED for o in off)} of {len(off)}, at worst {max(off):.2f}")
     inside = sum(row.low <= row.tuned.lr <= row.high for row in rows)
-    return "; ".join(parts) + f". The interval holds the tuned rate in {inside} of {len(rows)}."
+    alone = [max(row.predicted / row.lowest, row.lowest / row.predicted) for row in rows]
+    lost = max(row.lost for row in rows)
+    return (
+        f"{'; '.join(parts)}. Against the rates of the lowest loss alone stepsize's are within it in "
+        f"{sum(o <= ALLOWED for o in alone)}, at worst {max(alone):.2f}. At worst {lost:.1%} of the "
+        f"progress is lost. The interval holds the tuned rate in {inside} of {len(rows)}."
+    )
 
 
 def main() -> None:
     """Run all tasks and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short task; writes nothing")
+    parser.add_argument("--tasks", nargs="+", help="some by name, as 'net, Adam'; writes nothing")
     options = parser.parse_args()
     measured, predicted, seeds = ((16, 64, 256), (32, 128), 2) if options.quick else (MEASURED, PREDICTED, 4)
     rows = [
         outcome
         for task in tasks(quick=options.quick)
+        if options.tasks is None or task.name in options.tasks
         for outcome in outcomes(task, measured, predicted, seeds)
     ]
     page = PAGE.format(
@@ -198,7 +223,7 @@ def main() -> None:
         circumstances=circumstances("python -m benchmarks.scaling"),
     )
     print(page)
-    if not options.quick:
+    if not options.quick and options.tasks is None:
         RESULTS.write_text(page, encoding="utf-8")
 
 

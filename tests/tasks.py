@@ -52,6 +52,27 @@ def digits_task(**changes: Any) -> ss.Task:
     return ss.Task(**{**arguments, **changes})
 
 
+def unlearnable_task(**changes: Any) -> ss.Task:
+    """Labels by chance and inputs without content: no rate lowers the held-out loss beyond luck."""
+    x, y = torch.zeros(400, 3), torch.randint(0, 2, (400,), generator=torch.Generator().manual_seed(0))
+    arguments: dict[str, Any] = {
+        "model": partial(nn.Linear, 3, 2),
+        "loss": ss.supervised(nn.CrossEntropyLoss()),
+        "train": (x, y),
+        "val": (x[:100], y[:100]),
+        "optimizer": torch.optim.SGD,
+        "batch_size": 20,
+        "steps": 40,
+        "name": "unlearnable",
+    }
+    return ss.Task(**{**arguments, **changes})
+
+
+def normed_net() -> nn.Module:
+    """With BatchNorm, so that no batch of one sample can be trained on and no sample has its own gradient."""
+    return nn.Sequential(nn.Linear(196, 8), nn.BatchNorm1d(8), nn.Linear(8, 10))
+
+
 def plain_run(task: ss.Task, lr: float, seed: int) -> float:
     """The held-out loss after the full run at a fixed rate, by a loop that knows nothing of the engine."""
     model = task.make_model(seed)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from stepsize.decide.tune import tune
     from stepsize.decide.warmup import find_warmup
     from stepsize.decide.warmup_result import WarmupComparison
-    from stepsize.estimate.diagnosis import Diagnosis, diagnose
     from stepsize.estimate.scaling import Hyperparameters
     from stepsize.measure.curve import Curve
+    from stepsize.measure.diagnosis import Diagnosis, diagnose
     from stepsize.measure.noise_result import NoiseScale
     from stepsize.measure.noise_scale import noise_scale
     from stepsize.measure.range_test import Stage, range_test
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from stepsize.measure.throughput import throughput
     from stepsize.measure.throughput_result import Throughput
     from stepsize.measure.zoom import Zoom
+    from stepsize.report.reading import load
     from stepsize.runs import Runs, sweep
     from stepsize.schedules import Run, Schedule
     from stepsize.task import Task, accuracy, supervised
@@ -68,10 +69,11 @@ _HOME = {
     "Zoom": "stepsize.measure.zoom",
     "accuracy": "stepsize.task",
     "chapter": "stepsize",
-    "Diagnosis": "stepsize.estimate.diagnosis",
+    "Diagnosis": "stepsize.measure.diagnosis",
     "datasets": "stepsize",
-    "diagnose": "stepsize.estimate.diagnosis",
+    "diagnose": "stepsize.measure.diagnosis",
     "find_lr": "stepsize.decide.find_lr",
+    "load": "stepsize.report.reading",
     "noise_scale": "stepsize.measure.noise_scale",
     "preserved": "stepsize.training",
     "range_test": "stepsize.measure.range_test",
@@ -116,6 +118,7 @@ __all__ = [
     "find_batch_size",
     "find_lr",
     "find_warmup",
+    "load",
     "noise_scale",
     "preserved",
     "range_test",

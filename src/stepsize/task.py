@@ -206,6 +206,12 @@ class Task:
         """The optimizer class's name, such as "SGD"."""
         return self._optimizer_name
 
+    def computes_like(self, other: Task) -> bool:
+        """Whether both train and judge the same model in the same way, be it on other data or for longer."""
+        names = ("_model", "_params", "_optimizer", "loss")
+        same = all(getattr(self, name) is getattr(other, name) for name in names)
+        return same and self.metrics == other.metrics and self.device == other.device
+
     def batches(self, seed: int) -> Any:
         """Endless training batches in the order of this seed."""
         return batches(self.train, self.batch_size, seed)

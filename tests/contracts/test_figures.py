@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from stepsize._result import Result
+from stepsize.measure.diagnosis import diagnose
 from stepsize.report import FIGURES, Picture, Table, draw
 from stepsize.report.figures import render
+from stepsize.report.script import DRAWINGS, HERE
 from stepsize.report.svg import inline_svg
 from stepsize.report.theme import THEMES, ThemeName
 from tests.report.batches import batch_advice, critical, scaling
+from tests.report.curves import history, lost, plateaued
 from tests.report.samples import advice, curve, no_answer, noise, sharpness, zoom
 from tests.report.trainings import schedules, training, warmups
 from tests.runs.samples import sweep
@@ -50,6 +53,12 @@ RESULTS: dict[str, Result] = {
     "noise scale without a point": noise(points=0),
     "sweep of one batch size": sweep(batch_sizes=(128,), seeds=1),
     "sweep that diverged": sweep(best=1e-4),
+    "sweep of a halving": sweep(halving="the worse half of the rates was left out"),
+    "curve with plateaus": plateaued(),
+    "curve that is lost": lost(),
+    "curve too short to judge": diagnose([2.0, 1.9, 1.8]),
+    "runs of four regimes": history(),
+    "runs of two seeds": history(seeds=2),
     "zoom without an answer": zoom(status="not_bracketed", lr=None, bracket=None, trials=None),
 }
 
@@ -64,6 +73,14 @@ def samples(picture: Picture[Any]) -> list[Any]:
 @every_picture
 def test_some_result_has_it_and_some_has_not(name: str, picture: Picture[Any]) -> None:
     assert 0 < len(samples(picture)) < len(RESULTS)
+
+
+def test_every_picture_has_a_drawing_on_the_page() -> None:
+    assert list(DRAWINGS) == list(FIGURES)
+    files = {path.stem for path in (HERE / "js" / "drawings").glob("*.js")}
+    own = "\n".join((HERE / "js" / "drawings" / f"{name}.js").read_text(encoding="utf-8") for name in files)
+    for drawing in DRAWINGS.values():
+        assert f"drawings.{drawing} = " in own
 
 
 @every_picture

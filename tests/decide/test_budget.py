@@ -11,7 +11,7 @@ from torch import nn
 import stepsize as ss
 from stepsize.decide.budget import Budget
 from stepsize.decide.plan import FEWEST_UPDATES, MOST_SEEDS, best_plan, ordinary_plan
-from stepsize.decide.speed import RECORDING, Speed
+from stepsize.decide.speed import RECORDING, RESTART, Speed
 from tests.tasks import digits_task
 
 SMALL_NET = Speed(member=0.05, evaluation=0.5)
@@ -83,9 +83,10 @@ def test_a_short_run_is_rehearsed_within_its_length() -> None:
 
 def test_what_does_not_pay_as_a_stack_is_trained_by_the_loop() -> None:
     assert SMALL_NET.engine(3, 20) == "loop"
-    assert SMALL_NET.cost(3, 20) == pytest.approx(3 * 20 + 2 * 3 * 0.5)
+    assert SMALL_NET.cost(3, 20) == pytest.approx(3 * 20 + (3 + 1) * 0.5)
     assert SMALL_NET.engine(20, 500) == "auto"
-    assert SMALL_NET.cost(20, 500) == pytest.approx(RECORDING + 500 * (1 + 19 * 0.05) + 2 * 20 * 0.5)
+    set_up = RECORDING + RESTART
+    assert SMALL_NET.cost(20, 500) == pytest.approx(set_up + 500 * (1 + 19 * 0.05) + (20 + 1) * 0.5)
 
 
 def test_a_wider_net_costs_more_beside_its_calls() -> None:

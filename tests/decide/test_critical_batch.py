@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from stepsize.decide.critical_batch import critical_batch
+from stepsize.decide.batch_plan import checked_sizes
+from stepsize.decide.critical_batch import critical_batch, soonest
 from stepsize.decide.critical_batch_result import CriticalBatch
 from stepsize.decide.noise_prediction import agreement, mean_noise
 from stepsize.estimate.critical_batch import fit_critical_batch
 from tests.report.samples import noise
-from tests.tasks import digits_task
+from tests.tasks import digits, digits_task, normed_net, unlearnable_task
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,18 @@ def test_the_best_rate_is_not_at_the_edge_of_its_grid(measured: CriticalBatch) -
     assert {row.status for target in measured.targets for row in target.rows} == {"ok"}
     lrs = [row.lr or 0.0 for row in measured.targets[-1].rows]
     assert lrs[0] < lrs[3] <= lrs[-1] * 1.01
+
+
+def test_every_rate_that_was_tried_is_kept_with_what_became_of_it(measured: CriticalBatch) -> None:
+    for target in measured.targets:
+        for row in target.rows:
+            assert len(row.lrs) == len(row.updates_by_lr) > 2
+            assert list(row.lrs) == sorted(row.lrs)
+            assert row.lr is not None
+            assert row.updates_by_lr[row.lrs.index(row.lr)] == row.updates
+            assert min(one for one in row.updates_by_lr if one is not None) == row.updates
+            assert set(row.diverged) <= set(row.lrs)
+    assert any(None in row.updates_by_lr for row in measured.targets[-1].rows)
 
 
 def test_it_can_be_read_back_and_printed(measured: CriticalBatch) -> None:
@@ -76,9 +89,43 @@ def test_ctrl_c_keeps_what_is_done() -> None:
     assert result.targets[0].rows[0].updates is not None
 
 
-def test_a_budget_that_is_used_up_ends_it() -> None:
-    result = critical_batch(digits_task(), lr=0.3, seeds=1, budget="0.01 s", progress=False)
-    assert result.status in ("out_of_time", "diverges")
+@pytest.mark.parametrize("lr", [0.3, None])
+def test_a_budget_that_is_used_up_ends_it(lr: float | None) -> None:
+    result = critical_batch(digits_task(), lr=lr, seeds=1, budget="0.001 s", progress=False)
+    assert result.status == "out_of_time"
+    assert result.batch is None
+
+
+def test_what_luck_reaches_is_no_target() -> None:
+    result = critical_batch(unlearnable_task(), [10, 20], lr=0.1, seeds=1, progress=False)
+    assert (result.status, result.targets) == ("no_answer", ())
+    assert "luck" in result.why
+
+
+def test_batch_sizes_that_a_model_refuses_are_left_out_and_said_so() -> None:
+    x, y, _, _ = digits()
+    task = digits_task(model=normed_net, train=(x[:64], y[:64]), batch_size=8)
+    sizes, why = checked_sizes(task, None)
+    assert sizes == (2, 4, 8, 16, 32, 64)
+    assert why[0].startswith("batch 1 is left out: a batch raises ValueError: Expected more than 1 value")
+    with pytest.raises(ValueError, match="ones to train at, but at 1 a batch raises"):
+        critical_batch(task, [1, 8])
+    with pytest.raises(ValueError, match="at 32 an epoch's last batch, of 1, raises"):
+        checked_sizes(digits_task(model=normed_net, train=(x[:33], y[:33]), batch_size=32), None)
+
+
+def test_a_target_that_training_begins_below_is_named() -> None:
+    with pytest.raises(ValueError, match=r"below the held-out loss before training, 2\."):
+        critical_batch(digits_task(steps=40), [50], [5.0, 1.0], lr=0.3, seeds=1, progress=False)
+
+
+def test_a_rate_next_to_ones_that_miss_is_not_taken_for_its_luck() -> None:
+    """Rates a factor √2 apart, three seeds: the third is soonest, and beside it a seed never gets there."""
+    reached = np.array([[40.0, 30, 27, 60], [42.0, 31, 28, np.inf], [41.0, 30, 27, np.inf]])
+    assert np.argmin(reached.mean(axis=0)) == 2
+    assert soonest(reached, tried=100) == 1
+    assert soonest(reached[:, :3], tried=100) == 2
+    assert soonest(np.full((2, 3), np.inf), tried=100) is None
 
 
 def test_the_cost_is_told_before_anything_starts() -> None:

@@ -165,6 +165,11 @@ def test_best_at_the_allowed_edge_is_not_bracketed() -> None:
     assert "larger lr_max" in advice.why
 
 
+def wide() -> nn.Module:
+    """So wide that a shorter round that weeds is worth its while."""
+    return nn.Sequential(nn.Linear(196, 256), nn.Tanh(), nn.Linear(256, 10))
+
+
 class Interrupting:
     """Ctrl-C at the start of the first phase that is called like one of these."""
 
@@ -193,15 +198,13 @@ def test_ctrl_c_before_the_first_rehearsal_returns_a_guess() -> None:
 
 
 def test_ctrl_c_after_weeding_returns_its_best() -> None:
-    advice = ss.find_lr(
-        digits_task(steps=4000), budget="0.2 runs", seeds=2, progress=Interrupting("deciding")
-    )
+    advice = ss.find_lr(digits_task(model=wide, steps=1000), progress=Interrupting("deciding"))
     assert advice.status == "interrupted"
     assert len(advice.rehearsals) == 1
     assert advice.lr is not None
     assert advice.lr_low is not None
     assert advice.lr_high is not None
-    assert advice.lr_low < advice.lr < advice.lr_high
+    assert advice.lr_low <= advice.lr <= advice.lr_high
     assert advice.why.startswith("Interrupted: this is what was known until then")
 
 
@@ -244,7 +247,7 @@ class LateAfter:
 
 def test_a_budget_that_ends_early_is_no_missing_bracket() -> None:
     """The largest rate of a round that did not end is no edge to complain about."""
-    task = digits_task(steps=1000)
+    task = digits_task(model=wide, steps=1000)
     early = ss.find_lr(task, progress=LateAfter("weeding", 0))
     assert early.status == "out_of_time"
     assert early.lr is not None  # a guess from the range test
@@ -254,6 +257,32 @@ def test_a_budget_that_ends_early_is_no_missing_bracket() -> None:
     assert len(late.rehearsals) == 1
     weeded = late.rehearsals[0]
     assert weeded.best not in (None, 0, len(weeded.lrs) - 1)
+
+
+def test_an_answer_in_doubt_is_rehearsed_for_longer() -> None:
+    told: list[str] = []
+
+    class Listening:
+        def expect(self, updates: int) -> None: ...
+
+        def phase(self, name: str) -> None:
+            told.append(name)
+
+        def advance(self, updates: int) -> None: ...
+
+    advice = ss.find_lr(digits_task(model=wide, steps=1000), progress=Listening())
+    doubted = [name for name in told if name.startswith("in doubt")]
+    assert doubted
+    assert len(advice.rehearsals) == 2 + len(doubted)
+    lengths = [rehearsal.steps for rehearsal in advice.rehearsals]
+    assert lengths == sorted(lengths)
+    assert lengths[-1] == 1000
+
+
+def test_ctrl_c_in_doubt_keeps_the_answer() -> None:
+    advice = ss.find_lr(digits_task(model=wide, steps=1000), progress=Interrupting("in doubt"))
+    assert (advice.status, len(advice.rehearsals)) == ("interrupted", 2)
+    assert advice.lr is not None
 
 
 def test_the_start_module_is_left_alone_even_when_the_loss_raises() -> None:

@@ -13,7 +13,7 @@ import stepsize as ss
 from stepsize.decide.best_rates import with_batch_size
 from stepsize.decide.rehearsal import rehearse
 from stepsize.decide.scale_measured import sizes_to_measure
-from tests.tasks import digits_task
+from tests.tasks import digits, digits_task, normed_net, unlearnable_task
 
 silent: dict[str, Any] = {"progress": False, "announce": lambda text: None}
 
@@ -27,6 +27,9 @@ def test_measured_rates_are_fitted_and_kept(measured: ss.RateScaling) -> None:
     assert measured.status == "ok"
     assert [row.batch_size for row in measured.measured] == [25, 100, 400]
     assert all(row.low < row.lr < row.high for row in measured.measured)
+    for row in measured.measured:
+        assert row.start_loss is not None
+        assert row.losses.min() < row.start_loss
     assert measured.law in measured.laws
     assert measured.lr is not None
     assert measured.lr_low is not None
@@ -118,25 +121,45 @@ def test_ctrl_c_while_the_rate_is_sought_ends_it_all(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("stepsize.decide.search.rehearse", interrupted)
     found = ss.scale_lr(digits_task(), to=100, seeds=1, **silent)
     assert (found.status, found.measured) == ("interrupted", ())
-    with pytest.raises(KeyboardInterrupt):
-        ss.compare_schedules(digits_task(), progress=False)
+    compared = ss.compare_schedules(digits_task(), progress=False)
+    assert (compared.status, compared.rows) == ("interrupted", ())
 
 
 def test_a_task_that_cannot_learn_has_no_answer() -> None:
-    x, y = torch.zeros(400, 3), torch.randint(0, 2, (400,), generator=torch.Generator().manual_seed(0))
-    task = ss.Task(
-        model=partial(nn.Linear, 3, 2),
-        loss=ss.supervised(nn.CrossEntropyLoss()),
-        train=(x, y),
-        val=(x[:100], y[:100]),
-        optimizer=torch.optim.SGD,
-        batch_size=20,
-        steps=40,
-    )
-    found = ss.scale_lr(task, to=80, lr=0.1, seeds=1, **silent)
+    found = ss.scale_lr(unlearnable_task(), to=80, lr=0.1, seeds=1, **silent)
     assert found.lr is None
     assert found.status == "no_answer"
     assert any("no rate learns" in warning for warning in found.warnings)
+
+
+def test_a_rule_whose_noise_scale_cannot_be_had_has_no_answer() -> None:
+    x, y, _, _ = digits()
+    few = digits_task(train=(x[:2], y[:2]), batch_size=2, steps=20)
+    alike = digits_task(train=(x[:1].repeat(40, 1), y[:1].repeat(40)), batch_size=8, steps=20)
+    for task, word in ((few, "micro-batches"), (alike, "the same gradient")):
+        found = ss.scale_lr(task, None, 1, "adascale", lr=0.1, progress=False)
+        assert (found.status, found.lr, found.after) == ("no_answer", None, None)
+        assert word in found.why
+
+
+def test_a_rule_keeps_to_its_budget_and_tells_what_it_measures() -> None:
+    told: list[str] = []
+    found = ss.scale_lr(
+        digits_task(), to=100, rule="adascale", budget="0.001 s", progress=False, announce=told.append
+    )
+    assert found.status in ("out_of_time", "no_answer")
+    assert found.lr is None
+    assert told[0].startswith("Measuring a rate and the noise scale")
+
+
+def test_batch_sizes_that_a_model_refuses_are_avoided_or_named() -> None:
+    x, y, _, _ = digits()
+    task = digits_task(model=normed_net, train=(x[:33], y[:33]), batch_size=4, steps=20)
+    with pytest.raises(ValueError, match="at 4 an epoch's last batch, of 1, raises"):
+        ss.scale_lr(task, to=8, lr=0.1, progress=False)
+    with pytest.raises(ValueError, match="batch_sizes must be ones to train at, but at 1 a batch raises"):
+        ss.scale_lr(task, 3, 6, lr=0.1, batch_sizes=[1, 3, 6], progress=False)
+    assert all(size > 1 and 33 % size != 1 for size in sizes_to_measure(task, 3, 6, None))
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 import stepsize as ss
 from stepsize.decide.rehearsal import rehearse
-from stepsize.decide.schedule_comparison import SCHEDULES
-from tests.tasks import digits_task
+from stepsize.decide.schedule_comparison import SCHEDULES, fitting_schedules
+from tests.tasks import digits_task, unlearnable_task
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +68,20 @@ def test_two_names_of_almost_one_schedule_are_alike() -> None:
     assert (found.steps, found.horizon) == (40, 80)
 
 
+def test_schedules_that_a_short_run_has_no_room_for_are_left_out_unless_asked_for() -> None:
+    assert fitting_schedules(digits_task(steps=1)) == list(SCHEDULES[:3])
+    assert fitting_schedules(digits_task()) == list(SCHEDULES)
+    with pytest.raises(ValueError, match=r"lasts 0\.2 updates"):
+        ss.compare_schedules(digits_task(steps=1), SCHEDULES, lr=0.1, progress=False)
+
+
+def test_a_budget_without_time_for_a_rate_ends_it() -> None:
+    told: list[str] = []
+    found = ss.compare_schedules(digits_task(), budget="0.001 s", progress=False, announce=told.append)
+    assert (found.status, found.best, found.rows) == ("out_of_time", None, ())
+    assert "besides finding a rate" in told[0]
+
+
 def test_one_seed_detects_nothing() -> None:
     found = ss.compare_schedules(
         digits_task(), ["fixed", "linear"], lr=0.5, steps=30, seeds=1, progress=False
@@ -80,16 +91,7 @@ def test_one_seed_detects_nothing() -> None:
 
 
 def test_nothing_learned_is_no_answer() -> None:
-    x, y = torch.zeros(400, 3), torch.randint(0, 2, (400,), generator=torch.Generator().manual_seed(0))
-    task = ss.Task(
-        model=partial(nn.Linear, 3, 2),
-        loss=ss.supervised(nn.CrossEntropyLoss()),
-        train=(x, y),
-        val=(x[:100], y[:100]),
-        optimizer=torch.optim.SGD,
-        batch_size=20,
-        steps=20,
-    )
+    task = unlearnable_task(steps=20)
     found = ss.compare_schedules(task, ["fixed", "linear"], lr=0.1, seeds=2, progress=False)
     assert (found.status, found.best) == ("no_answer", None)
     assert "no rate learns" in str(found)

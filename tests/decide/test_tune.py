@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import stepsize as ss
 from stepsize.decide.budget import Budget
@@ -17,7 +18,7 @@ from stepsize.decide.schedule_comparison import shape_text
 from stepsize.decide.tuning import chosen_size, length, sizes_about
 from stepsize.decide.tuning_plan import LEAST, TuningPlan
 from tests.report.batches import batch_advice
-from tests.tasks import digits_task
+from tests.tasks import digits, digits_task
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,20 @@ def test_a_budget_is_shared_out(runs: float) -> None:
     assert ("batch size" in plan.costs) == (runs == 50)
 
 
+def test_a_rate_that_the_first_share_has_no_time_for_gets_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    budgets: list[str] = []
+
+    def short(task: ss.Task, *, budget: str | None, **options: Any) -> ss.Advice:
+        budgets.append(budget or "")
+        return ss.find_lr(task, budget="0.000001 s" if len(budgets) == 1 else budget, **options)
+
+    monkeypatch.setattr("stepsize.decide.tuning.find_lr", short)
+    found = ss.tune(digits_task(), budget="60 s", seeds=1, progress=False)
+    assert found.lr is not None
+    assert len(budgets) == 2
+    assert float(budgets[1].split()[0]) > 30
+
+
 class Stopping:
     """A reporter that presses Ctrl-C in the phase whose name holds a word."""
 
@@ -207,8 +222,11 @@ def test_the_length_leads_to_the_same_loss() -> None:
 
 
 def test_sizes_stay_within_the_data() -> None:
-    assert sizes_about(64, None) == [16, 32, 64, 128, 256]
-    assert sizes_about(2, 5) == [1, 2, 4]
+    x, y, _, _ = digits()
+    assert sizes_about(64, digits_task()) == [16, 32, 64, 128, 256]
+    assert sizes_about(2, digits_task(train=(x[:5], y[:5]), batch_size=2)) == [1, 2, 4]
+    normed = digits_task(model=lambda: nn.Sequential(nn.Linear(196, 8), nn.BatchNorm1d(8), nn.Linear(8, 10)))
+    assert sizes_about(4, normed) == [2, 4, 8, 16]  # BatchNorm takes no batch of one
 
 
 def test_settings_are_the_optimizers_own() -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 import stepsize as ss
 from stepsize.decide.warmup import warmup_lengths
-from tests.tasks import digits_task
+from tests.tasks import digits_task, unlearnable_task
 
 
 class Well(nn.Module):
@@ -55,6 +55,18 @@ def test_a_steep_start_needs_a_warmup() -> None:
     assert chosen.loss is not None
     assert found.start_loss is not None
     assert chosen.loss < 0.01 * found.start_loss
+
+
+def test_nothing_learned_is_no_answer() -> None:
+    found = ss.find_warmup(unlearnable_task(), lr=0.1, seeds=2, progress=False)
+    assert (found.status, found.updates) == ("no_answer", None)
+    assert "luck" in found.why
+
+
+def test_a_budget_without_time_for_a_rate_ends_it() -> None:
+    found = ss.find_warmup(digits_task(), budget="0.001 s", progress=False)
+    assert (found.status, found.updates, found.lr) == ("out_of_time", None, None)
+    assert "no rate" in str(found)
 
 
 def test_a_small_rate_needs_none() -> None:

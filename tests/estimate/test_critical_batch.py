@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stepsize.estimate.critical_batch import fit_critical_batch
+from stepsize.estimate.critical_batch import curve_interval, fit_critical_batch
 
 SIZES = 4.0 * 2.0 ** np.arange(8)
 
@@ -32,6 +32,31 @@ def test_intervals_cover_in_nine_of_ten_cases_and_more() -> None:
         updates += fit.updates_low <= 30.0 and (fit.updates_high is None or fit.updates_high >= 30.0)
     assert batch >= 0.92 * 400
     assert updates >= 0.92 * 400
+
+
+def test_the_curves_interval_covers_it_in_nine_of_ten_cases_and_more() -> None:
+    """400 data sets with 10% noise, at batch sizes within and far beyond those tried, three deviations."""
+    generator = np.random.default_rng(1)
+    at = np.array([1.0, 4.0, 64.0, 512.0, 1e5])
+    covered = np.zeros(len(at))
+    for _ in range(400):
+        updates = curve(30.0, 64.0) * np.exp(0.1 * generator.normal(size=len(SIZES)))
+        low, high = curve_interval(SIZES, updates, at)
+        covered += (low <= curve(30.0, 64.0, at)) & (curve(30.0, 64.0, at) <= high)
+    assert (covered >= 0.92 * 400).all()
+
+
+def test_far_out_the_curves_interval_is_that_of_the_fewest_updates() -> None:
+    updates = curve(30.0, 64.0) * np.exp(0.05 * np.random.default_rng(2).normal(size=len(SIZES)))
+    fit = fit_critical_batch(SIZES, updates)
+    low, high = curve_interval(SIZES, updates, np.array([1e9]))
+    assert low[0] == pytest.approx(fit.updates_low, rel=1e-3)
+    assert high[0] == pytest.approx(fit.updates_high, rel=1e-3)
+
+
+def test_the_curve_of_four_batch_sizes_has_no_interval() -> None:
+    with pytest.raises(ValueError, match="at least 5 batch sizes, but got 4"):
+        curve_interval(SIZES[:4], curve(30.0, 64.0, SIZES[:4]), SIZES)
 
 
 def test_updates_that_fall_throughout_leave_no_upper_end() -> None:

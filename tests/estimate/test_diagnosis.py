@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from stepsize.estimate.diagnosis import diagnose
+from stepsize.estimate.diagnosis import read_curve
 
 Generator = np.random.Generator
 
@@ -73,13 +73,13 @@ def test_generated_curves_are_named_right(kind: str, length: int) -> None:
     for _ in range(60):
         curve = make(np.linspace(0, 1, length), draw)
         noise = draw.uniform(0, 0.015) * draw.normal(size=length) * np.maximum(curve, 0.2)
-        found[diagnose((curve + noise) * 10.0 ** draw.uniform(-3, 3)).verdict] += 1
+        found[read_curve((curve + noise) * 10.0 ** draw.uniform(-3, 3)).verdict] += 1
     assert found[expected] >= 57, dict(found)
 
 
 def test_the_unit_of_the_loss_does_not_matter() -> None:
     curve = converging(np.linspace(0, 1, 300), np.random.default_rng(1))
-    small, large = diagnose(1e-6 * curve), diagnose(1e6 * curve)
+    small, large = read_curve(1e-6 * curve), read_curve(1e6 * curve)
     assert small.verdict == large.verdict
     assert small.fall == pytest.approx(large.fall)
 
@@ -88,10 +88,10 @@ def test_the_unit_of_the_loss_does_not_matter() -> None:
 def test_a_loss_that_is_not_finite_is_divergence_from_there_on(bad: float) -> None:
     curve = np.linspace(1, 0.5, 100)
     curve[40] = bad
-    found = diagnose(curve)
+    found = read_curve(curve)
     assert found.verdict == "diverging"
     assert found.first_not_finite == 40
-    assert diagnose([bad] * 3).verdict == "diverging"
+    assert read_curve([bad] * 3).verdict == "diverging"
 
 
 def test_plateaus_are_located() -> None:
@@ -99,7 +99,7 @@ def test_plateaus_are_located() -> None:
     draw = np.random.default_rng(3)
     u = np.linspace(0, 1, 2000)
     curve = np.interp(u, [0, 0.1, 0.6, 0.75, 1], [1, 0.6, 0.6, 0.2, 0.2]) + 0.01 * draw.normal(size=2000)
-    plateaus = diagnose(curve).plateaus
+    plateaus = read_curve(curve).plateaus
     assert [round(plateau.level, 1) for plateau in plateaus] == [0.6, 0.2]
     first, last = plateaus
     assert first.start == pytest.approx(200, abs=100)
@@ -109,18 +109,18 @@ def test_plateaus_are_located() -> None:
 
 
 def test_a_falling_line_has_no_plateau() -> None:
-    assert diagnose(np.linspace(1, 0.5, 500)).plateaus == ()
+    assert read_curve(np.linspace(1, 0.5, 500)).plateaus == ()
 
 
 def test_a_constant_curve_has_not_moved() -> None:
-    found = diagnose(np.full(100, 2.3))
+    found = read_curve(np.full(100, 2.3))
     assert found.verdict == "too_slow"
     assert found.fall == 0.0
     assert [(plateau.start, plateau.end) for plateau in found.plateaus] == [(0, 100)]
 
 
 def test_few_losses_are_not_judged() -> None:
-    found = diagnose([2.0, 1.9, 1.8])
+    found = read_curve([2.0, 1.9, 1.8])
     assert found.verdict == "undetermined"
     assert "at least 12" in found.why
 
@@ -128,4 +128,4 @@ def test_few_losses_are_not_judged() -> None:
 @pytest.mark.parametrize("losses", [[], [[1.0, 2.0]], 1.0])
 def test_what_is_no_curve_is_refused(losses: object) -> None:
     with pytest.raises(ValueError, match="losses must be"):
-        diagnose(losses)  # type: ignore[arg-type]
+        read_curve(losses)  # type: ignore[arg-type]

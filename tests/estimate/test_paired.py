@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stepsize.estimate.paired import mean_interval, paired_difference
+from stepsize.estimate.paired import Difference, differences, falls, mean_interval, paired_difference
 
 
 def test_it_is_the_paired_t_test() -> None:
@@ -37,6 +37,53 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     held = [d.low <= 0.5 <= d.high for d in found if d.low is not None and d.high is not None]
     assert len(held) == 2000
     assert np.mean(held) == pytest.approx(0.95, abs=0.015)
+
+
+def test_two_treatments_differ_as_in_the_paired_t_test() -> None:
+    losses = np.array([[0.8, 1.0], [1.1, 1.4], [0.85, 0.9]])
+    best, other = differences(losses, 0)
+    assert tuple(best) == (0.0, 0.0, 0.0)
+    assert tuple(other) == pytest.approx(tuple(paired_difference(losses[:, 1], losses[:, 0])))
+
+
+@pytest.mark.parametrize(
+    ("spreads", "held"), [((1, 1, 1, 1), 0.96), ((3, 1, 1, 1), 0.95), ((1, 1, 1, 3), 0.92)]
+)
+def test_intervals_from_all_treatments_hold_together_and_are_narrower(
+    spreads: tuple[int, ...], held: float
+) -> None:
+    """Three seeds, four treatments that do not differ, the last taken for the best."""
+    rng = np.random.default_rng(5)
+    runs = 5 * rng.normal(size=(4000, 3, 1)) + rng.normal(size=(4000, 3, 4)) * spreads
+    found = [[one for place, one in enumerate(differences(run, 3)) if place != 3] for run in runs]
+    alone = [[paired_difference(run[:, k], run[:, 3], comparisons=3) for k in range(3)] for run in runs]
+    assert np.mean([all(not_zero(one) is False for one in row) for row in found]) == pytest.approx(
+        held, abs=0.015
+    )
+    assert np.median([half(one) for row in found for one in row]) < 0.75 * np.median(
+        [half(one) for row in alone for one in row]
+    )
+
+
+def half(one: Difference) -> float:
+    assert one.low is not None
+    assert one.high is not None
+    return (one.high - one.low) / 2
+
+
+def not_zero(one: Difference) -> bool:
+    assert one.low is not None
+    assert one.high is not None
+    return not one.low <= 0 <= one.high
+
+
+def test_a_fall_is_told_from_the_luck_of_the_held_out_samples() -> None:
+    rng = np.random.default_rng(1)
+    start = rng.normal(2.3, 0.1, (400, 2, 8))
+    lucky = [falls(one, one + rng.normal(0, 0.05, 8)) for one in start]
+    assert np.mean(lucky) == pytest.approx(0.05, abs=0.03)
+    assert all(falls(one, one - 0.3 + rng.normal(0, 0.05, 8), tries=5) for one in start)
+    assert not falls(start[0], np.full((2, 8), np.nan))
 
 
 def test_one_seed_detects_nothing() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepsize.estimate import Regret, Shift
+from stepsize.estimate import Regret, Shift, overfitting
 from stepsize.estimate.transfer import CLIFF, GENTLE, SLOPE, SLOPE_SPREAD, UNDER_A_CLIFF
 
 GRID = 0.01 * 1.25 ** np.arange(30)
@@ -81,3 +81,32 @@ def test_beyond_the_tested_rates_regret_goes_on() -> None:
 def test_no_progress_no_regret() -> None:
     with pytest.raises(ValueError, match=r"below start_loss, but got 1\.00045 and start_loss=0\.5"):
         Regret.measured(GRID, bowl(), 0.5)
+
+
+def test_over_fitting_is_what_was_better_before() -> None:
+    ends = [1.5, 1.0, 1.2, 1.4, np.inf]
+    assert overfitting(ends, ends, START) == 0.0
+    assert overfitting(ends, [1.5, 1.0, 1.0, 1.0, np.inf], START) == 1.0
+    assert overfitting(ends, [1.5, 1.0, 1.1, 1.0, np.inf], START) == pytest.approx(0.5 / 0.6)
+
+
+def test_noise_at_the_best_and_broken_rates_do_not_tell_over_fitting() -> None:
+    assert overfitting([1.5, 1.0, 1.005, 1.9], [1.5, 1.0, 0.9, 1.0], START) == 0.0
+    assert overfitting([np.inf, np.inf], [np.inf, np.inf], START) == 0.0
+    assert overfitting([2.5, 2.4, 2.6], [1.0, 1.0, 1.0], START) == 0.0
+
+
+def test_over_fitting_bounds_rate_times_updates() -> None:
+    quarter = Shift.to_full_length(0.25, overfit=1.0)
+    assert quarter.mean == pytest.approx(-math.log(4))
+    half_way = Shift.to_full_length(0.25, overfit=0.5)
+    assert quarter.mean < half_way.mean < Shift.to_full_length(0.25).mean
+    with pytest.raises(ValueError, match=r"overfit must lie in \[0, 1\], but is 2"):
+        Shift.to_full_length(0.25, overfit=2)
+
+
+def test_a_run_that_has_only_begun_to_learn_tells_little() -> None:
+    usual, begun, barely = (Shift.to_full_length(0.25, late=late) for late in (0.4, 0.65, 0.9))
+    assert usual == Shift.to_full_length(0.25)
+    assert usual.spread < begun.spread < barely.spread == pytest.approx(2 * usual.spread)
+    assert usual.mean == begun.mean == barely.mean

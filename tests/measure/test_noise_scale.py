@@ -18,7 +18,7 @@ from torch import nn
 import stepsize as ss
 from stepsize.data import Tensors
 from stepsize.measure.noise_scale import noise_scale
-from tests.tasks import digits, digits_task
+from tests.tasks import digits, digits_task, normed_net
 
 
 def small_task(samples: int = 60, **changes: Any) -> ss.Task:
@@ -186,14 +186,21 @@ def zero_loss(model: nn.Module, batch: Any) -> torch.Tensor:
         (lambda: small_task(loss=zero_loss), "no_gradient"),
         (lambda: small_task(samples=1, batch_size=1), "too_little_data"),
         (lambda: small_task(samples=2, batch_size=2), "too_little_data"),
+        (lambda: small_task(model=normed_net, batch_size=60), "too_little_data"),
     ],
-    ids=["identical samples", "no gradient", "one sample", "two samples"],
+    ids=["identical samples", "no gradient", "one sample", "two samples", "one batch of BatchNorm's"],
 )
 def test_what_cannot_be_measured_has_a_name(make: Callable[[], ss.Task], status: str) -> None:
     found = start_point(make())
     assert found.status == status
     assert not found.scale
     assert found.why
+
+
+def test_fewer_samples_than_a_micro_batch_are_too_little_data() -> None:
+    found = start_point(small_task(samples=60), micro_batch=100)
+    assert (found.status, found.scale, found.points[0].examples) == ("too_little_data", None, 0)
+    assert "0 micro-batches of 100" in found.why
 
 
 def test_integer_inputs_and_streams_are_measured() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import stepsize as ss
-from stepsize.estimate.diagnosis import diagnose
+from stepsize.estimate.diagnosis import read_curve
 from tests.tasks import digits, digits_task
 
 
@@ -74,5 +74,5 @@ def test_a_real_run_is_named_right(name: str, factor: float, verdicts: set[str])
     lr = factor * best_rate(name)
     history = ss.train(task, [ss.Member(lr, 1)], np.full(task.steps, lr))
     losses = history.train_loss[0]
-    found = diagnose(losses)  # NaN from a divergence on
+    found = read_curve(losses)  # NaN from a divergence on
     assert found.verdict in verdicts, (found, history.status)

@@ -149,3 +149,28 @@ def test_nothing_of_the_callers_is_changed() -> None:
 def test_bad_arguments_are_named(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         throughput(digits_task(), **arguments)  # type: ignore[arg-type]
+
+
+def test_time_that_is_over_leaves_fewer_rounds_and_says_so() -> None:
+    found = throughput(digits_task(), [10, 20], seconds=1e-6, progress=False)
+    assert found.status == "out_of_time"
+    assert [row.status for row in found.rows] == ["ok", "not_tried"]
+    assert found.rows[0].seconds is not None
+    with pytest.raises(ValueError, match="seconds must be a finite number above 0"):
+        throughput(digits_task(), seconds=0.0)
+
+
+@pytest.mark.parametrize(("phase", "status"), [("timing, round 1", "not_timed"), ("timing, round 4", "ok")])
+def test_ctrl_c_keeps_what_was_timed(phase: str, status: str) -> None:
+    class Impatient:
+        def expect(self, updates: int) -> None: ...
+        def advance(self, updates: int) -> None: ...
+        def phase(self, name: str) -> None:
+            if name.startswith(phase):
+                raise KeyboardInterrupt
+
+    found = throughput(digits_task(), [10, 20], progress=Impatient())
+    assert found.status == "interrupted"
+    assert {row.status for row in found.rows} == {status}
+    assert found.largest == 20
+    assert "The largest batch that ran and fits is 20" in str(found)

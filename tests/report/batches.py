@@ -43,11 +43,15 @@ def critical(*, reached: int = len(SIZES)) -> CriticalBatch:
 def _target(loss: float, minimum: float, reached: int) -> Target:
     rows = []
     for i, size in enumerate(SIZES):
+        lr = 0.8 / (1 + 100 / size)
+        lrs = tuple((lr * 2.0 ** np.arange(-3, 3)).tolist())
         if i >= reached:
-            rows.append(BatchRow(batch_size=size, status="not_reached", tried=4000))
+            row = BatchRow(
+                batch_size=size, status="not_reached", tried=4000, lrs=lrs, updates_by_lr=(None,) * len(lrs)
+            )
+            rows.append(row)
             continue
         updates = minimum * (1 + 100 / size)
-        lr = 0.8 / (1 + 100 / size)
         rows.append(
             BatchRow(
                 batch_size=size,
@@ -61,6 +65,9 @@ def _target(loss: float, minimum: float, reached: int) -> Target:
                 samples=updates * size,
                 by_seed=(updates / 1.05, updates * 1.05),
                 tried=5000,
+                lrs=lrs,
+                updates_by_lr=(None, 3 * updates, 1.4 * updates, updates, 1.05 * updates, None),
+                diverged=lrs[-1:],
             )
         )
     used = [row for row in rows if row.updates]
@@ -128,6 +135,7 @@ def scaling(*, measured: int = 3, known: bool = True) -> RateScaling:
             edge="",
             lrs=frozen(lr * 1.5 ** np.arange(-2.0, 3.0)),
             losses=frozen([0.5, 0.4, 0.3, 0.4, np.inf]),
+            start_loss=2.3,
         )
         for size, lr in zip(sizes, lrs, strict=True)
     )

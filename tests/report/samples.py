@@ -51,6 +51,8 @@ def rehearsal(
     decay = 1 - np.exp(-5 * (at / steps)[None, None, :])
     curves = 2.3 - (2.3 - np.where(np.isfinite(end), end, 4.0))[:, :, None] * decay / (1 - np.exp(-5))
     curves = np.where(np.isfinite(end)[:, :, None] | (at < steps / 3), curves, np.inf)
+    traced = np.arange(steps)
+    training = [np.interp(traced, at, row) + 0.02 * generator.normal(size=steps) for row in curves[0]]
     return Rehearsal(
         steps=steps,
         horizon=horizon,
@@ -64,6 +66,8 @@ def rehearsal(
         engine="stack",
         engine_reason="",
         cost=cost(steps * lrs.size * seeds, steps * lrs.size * seeds / horizon),
+        traced=frozen(traced),
+        training=frozen(np.where(np.isfinite(training), training, np.inf)),
     )
 
 

@@ -11,13 +11,14 @@ import pytest
 
 from stepsize._result import Result
 from stepsize.decide.advice import Advice, AdviceStatus
-from stepsize.report import check_writable, page, write_page
+from stepsize.report import check_writable, page, script, write_page
 from stepsize.report.pages.advice import NO_ANSWER
+from stepsize.report.script import DRAWINGS
 from tests.report.samples import advice, curve, no_answer, zoom
 from tests.runs.samples import sweep
 
 EVIL = "</script><script>alert(\"x\")</script><b onload='y'>&amp; </style>"
-VOID = {"meta", "link", "use", "path", "br"}
+VOID = {"meta", "link", "use", "path", "br", "input"}
 
 
 class Reader(HTMLParser):
@@ -45,7 +46,8 @@ class Reader(HTMLParser):
             assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+        if self._open and self._open[-1] not in ("script", "style"):
+            self.texts.append(data)
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
@@ -77,13 +79,27 @@ def test_the_answer_comes_first(sound: str) -> None:
         assert fact in text
 
 
-def test_every_picture_stands_there_twice_with_words_and_numbers(sound: str) -> None:
+def test_every_picture_stands_there_with_words_numbers_and_data(sound: str) -> None:
     reader = Reader(sound)
     figures = len(reader.all("figure"))
-    assert figures == 6
-    assert len(reader.all("svg")) == 2 * figures
+    assert figures == 8
+    assert len(reader.all("svg")) == figures
     assert all(svg["aria-label"] for svg in reader.all("svg"))
     assert len(reader.all("figcaption")) == len(reader.all("details")) == figures
+    data = json.loads(element(sound, "figures"))
+    assert len(data["figures"]) == figures
+    for name, one in data["figures"].items():
+        assert one["drawing"] == DRAWINGS[name]
+        assert one["data"]
+        assert f'id="picture-{name}"' in sound
+        assert f'id="alt-{name}"' in sound
+
+
+def element(html: str, name: str) -> str:
+    """The text of a data element."""
+    found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', html, re.DOTALL)
+    assert found is not None
+    return found[1]
 
 
 def test_ids_are_unique_and_references_lead_somewhere(sound: str) -> None:
@@ -96,15 +112,24 @@ def test_ids_are_unique_and_references_lead_somewhere(sound: str) -> None:
             assert target is None or (target[1] or target[2]) in ids
 
 
-def test_nothing_is_loaded_and_no_script_can_run(sound: str) -> None:
+def test_nothing_is_loaded_and_no_other_script_can_run(sound: str) -> None:
     reader = Reader(sound)
     (policy,) = [meta["content"] for meta in reader.all("meta") if "http-equiv" in meta]
     css = re.search(r"<style>(.*?)</style>", sound, re.DOTALL)
     assert css is not None
-    digest = base64.b64encode(hashlib.sha256(css[1].encode()).digest()).decode()
+    programs = re.findall(r"<script>(.*?)</script>", sound, re.DOTALL)
+    assert len(programs) == 3
     assert policy is not None
-    assert policy.split("; ")[:2] == ["default-src 'none'", f"style-src 'sha256-{digest}'"]
-    assert [script["type"] for script in reader.all("script")] == ["application/json"]
+    assert policy.split("; ") == [
+        "default-src 'none'",
+        f"script-src {' '.join(map(hashed, programs))}",
+        f"style-src {hashed(css[1])}",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    kinds = [script.get("type") for script in reader.all("script")]
+    assert kinds == ["application/json", "application/json", None, None, None]
     for tag, attributes in reader.tags:
         assert "style" not in attributes
         assert not any(name.startswith("on") for name in attributes)
@@ -115,30 +140,55 @@ def test_nothing_is_loaded_and_no_script_can_run(sound: str) -> None:
     assert "http" not in re.sub(r'http-equiv|"[^"]*"', "", css[1])
 
 
+def hashed(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def test_the_libraries_are_inside_as_published_with_their_licences(sound: str) -> None:
+    vendor = Path(script.__file__).parent / "vendor"
+    told = (vendor / "README.md").read_text(encoding="utf-8")
+    for name in script.LIBRARIES:
+        text = (vendor / name).read_text(encoding="utf-8")
+        version = re.search(r" v(\d+\.\d+\.\d+) Copyright", text.splitlines()[0])
+        assert version is not None
+        assert f"| {version[1]} |" in told
+        assert text in sound
+        licence = vendor / f"{name.partition('.')[0]}.LICENSE"
+        assert "Permission to use, copy, modify" in licence.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("result", [advice(), curve(), zoom(), no_answer("flat", "try another loss")])
 def test_the_whole_result_is_inside(result: Result) -> None:
-    script = re.search(r'<script type="application/json" id="result">(.*?)</script>', page(result), re.DOTALL)
-    assert script is not None
-    assert json.loads(script[1]) == json.loads(result.to_json())
-    assert type(result).from_json(script[1]).to_json() == result.to_json()
+    inside = element(page(result), "result")
+    assert json.loads(inside) == json.loads(result.to_json())
+    assert type(result).from_json(inside).to_json() == result.to_json()
 
 
 def test_words_from_outside_are_text(sound: str) -> None:
     changes = {"task": EVIL, "why": EVIL, "warnings": (EVIL,), "loss_kind": EVIL}
     html = page(advice(**changes))
     assert [tag for tag, _ in Reader(html).tags] == [tag for tag, _ in Reader(sound).tags]
-    assert html.count("<script") == html.count("</script") == 1
+    assert html.count("<script") == html.count("</script") == 5
     assert html.count("</style") == 1
     assert "alert(&#34;x&#34;)" in html
-    script = html[html.index('id="result">') :]
-    assert Advice.from_json(script[12 : script.index("</script>")]).task == EVIL
+    assert Advice.from_json(element(html, "result")).task == EVIL
+
+
+def test_a_script_that_would_end_its_element_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "vendor").mkdir()
+    (tmp_path / "vendor" / "d3.min.js").write_text("'</Script>'")
+    monkeypatch.setattr(script, "HERE", tmp_path)
+    with pytest.raises(ValueError, match=r"d3\.min\.js cannot stand inside a page"):
+        script.scripts.__wrapped__()
 
 
 def test_line_separators_are_escaped() -> None:
     html = page(advice(task="a\u2028b\u2029c"))
-    script = html[html.index('id="result">') :]
-    assert "\u2028" not in script
-    assert "\\u2028b\\u2029" in script
+    for name in ("result", "figures"):
+        assert "\u2028" not in element(html, name)
+    assert "\\u2028b\\u2029" in element(html, "result")
 
 
 @pytest.mark.parametrize(("status", "headline"), NO_ANSWER.items())

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import torch
 from torch.func import vmap
 
-from stepsize.training.trace import COMPARE_AFTER, TRACE_AT, NotRecordableError, Traced, close
+from stepsize.training.trace import COMPARE_AFTER, TRACE_AT, NotRecordableError, Traced, alike, close
 
 
 def test_recorded_kernels_equal_the_function_random_numbers_included() -> None:
@@ -109,3 +111,51 @@ def test_close_means_equal_up_to_rounding(
     a: torch.Tensor, b: torch.Tensor, scale: float, expected: bool
 ) -> None:
     assert close(a, b, scale) is expected
+
+
+def test_a_gradient_that_is_zero_but_for_rounding_is_held_to_the_others() -> None:
+    def update(params: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        w = params["w"]
+        zero = (w.exp().log() - w).sum(1, keepdim=True)  # rounding alone, and another one in another order
+        return w.square().sum(1), 2 * w, zero * torch.rand(1)
+
+    traced = Traced(update, required=True, lasting=True, gradients=slice(1, 3))
+    w = torch.linspace(0.1, 3.0, 60).reshape(3, 20)
+    for _ in range(5):
+        traced({"w": w})
+    assert list(traced._records.values()) != [None]
+
+
+def test_alike_takes_each_members_own_scale() -> None:
+    large, small = torch.tensor([[1e6], [1.0]]), torch.tensor([[0.0], [1e-3]])
+    assert alike([large, small], [large, small + 1e-6])
+    assert not alike([large, small], [large, small + torch.tensor([[0.0], [1e-3]])])
+    assert alike([large, small], [large, small + torch.tensor([[1.0], [0.0]])])
+    assert not alike([large], [large * torch.tensor([[1.0], [torch.nan]])])
+    assert not alike([large], [large.double()])
+
+
+def test_what_has_shrunk_is_held_to_a_share_of_what_it_was() -> None:
+    noise = iter([0.0] * 6 + [1e-6] * 200)
+
+    def fading(x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    traced = Traced(fading, required=True)
+    traced(torch.ones(4))
+    for _ in range(120):
+        traced(torch.full((4,), 1e-9) + next(noise))
+    assert list(traced._records.values()) != [None]
+
+
+def test_released_tensors_are_let_go() -> None:
+    traced = Traced(lambda params: (params["w"].t() + 1,), required=True, lasting=True)
+    w = torch.ones(2, 3)
+    kept = weakref.ref(w)
+    for _ in range(3):
+        traced({"w": w})
+    del w
+    traced.release()
+    gc.collect()
+    assert kept() is None
+    assert torch.equal(traced({"w": torch.zeros(2, 3)})[0], torch.ones(3, 2))

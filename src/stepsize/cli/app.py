@@ -13,6 +13,8 @@ from stepsize.cli.chapter import chapter
 from stepsize.cli.compare import compare
 from stepsize.cli.find import find
 from stepsize.cli.noise import noise
+from stepsize.cli.plot import plot
+from stepsize.cli.report import report
 from stepsize.cli.scale import scale
 from stepsize.cli.schedule import schedule
 from stepsize.cli.selftest import selftest
@@ -33,6 +35,8 @@ app.command("noise")(noise)
 app.command("compare")(compare)
 app.command("batch")(batch)
 app.command("scale")(scale)
+app.command("plot")(plot)
+app.command("report")(report)
 app.command("schedule")(schedule)
 app.command("selftest")(selftest)
 app.command("chapter")(chapter)

@@ -17,7 +17,9 @@ from stepsize.cli.options import (
     ScheduleText,
     Steps,
     TaskName,
+    announce,
     changed,
+    silent,
 )
 from stepsize.cli.output import check_outputs, deliver
 
@@ -69,6 +71,7 @@ def noise(
         precision=precision,
         examples=examples,
         progress=False if quiet else None,
+        announce=silent if quiet else announce,
     )
     deliver(found, None if found.scale is None else f"{found.scale:.6g}", json, report, plot, quiet)
     if found.scale is None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from stepsize._check_task import integer
 from stepsize.decide.budget import Budget
 from stepsize.decide.speed import Speed, seconds_per_update
+from stepsize.measure.trainable import obstacle
 from stepsize.measure.updates_to_target import CHECKS, at_batch_size
 from stepsize.task import Task
 
@@ -20,8 +21,8 @@ SIZES = 7
 GRID = math.sqrt(2)
 """Factor between the rates tried at one batch size."""
 
-FIRST_REACH = 4
-"""Rates tried on either side of the first one."""
+BELOW, ABOVE = 2, 4
+"""Rates tried below and above the first, which was found for longer runs: early losses want larger ones."""
 
 SHARE = 0.25
 """Share of the task's updates that runs at its own batch size are given, without a budget."""
@@ -35,7 +36,11 @@ UP, DOWN = 1.6, 1.3
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """Batch sizes rising, the base among them, seeds, updates at the base, and seconds expected in all."""
+    """Batch sizes rising, the base among them, seeds, updates at the base, and seconds expected in all.
+
+    `limit` are seconds that may be used, a rate to begin with included; `left_out` names the batch sizes that
+    the task cannot be trained at.
+    """
 
     sizes: tuple[int, ...]
     base: int
@@ -43,6 +48,7 @@ class BatchPlan:
     steps: int
     seconds: float
     limit: float | None
+    left_out: tuple[str, ...] = ()
 
     @property
     def updates(self) -> int:
@@ -52,7 +58,7 @@ class BatchPlan:
 
 def members(size: int, plan: BatchPlan) -> int:
     """Runs at a batch size: rates times seeds."""
-    return len(plan.seeds) * (2 * FIRST_REACH + 1 if size == plan.base else 6)
+    return len(plan.seeds) * (BELOW + 1 + ABOVE if size == plan.base else 6)
 
 
 def _steps(size: int, plan: BatchPlan) -> float:
@@ -62,11 +68,13 @@ def _steps(size: int, plan: BatchPlan) -> float:
     return plan.steps / 2 * (UP if size > plan.base else DOWN * plan.base / size)
 
 
-def planned(task: Task, batch_sizes: Sequence[int] | None, seeds: int, budget: str | None) -> BatchPlan:
-    """Check what was asked for, time every batch size, and fit the length of the runs to the budget."""
+def planned(
+    task: Task, batch_sizes: Sequence[int] | None, seeds: int, budget: str | None, *, share: float = 1.0
+) -> BatchPlan:
+    """Check what was asked for, time every batch size, and fit the runs to a share of the budget."""
     limit = None if budget is None else Budget.parse(budget)
     integer("seeds", seeds, at_least=1)
-    sizes = checked_sizes(task, batch_sizes)
+    sizes, left_out = checked_sizes(task, batch_sizes)
     base = min(sizes, key=lambda size: abs(math.log(size / task.batch_size)))
     chosen = tuple(task.seed + i for i in range(seeds))
     per_update = {size: seconds_per_update(at_batch_size(task, size)) for size in {*sizes, task.batch_size}}
@@ -79,14 +87,14 @@ def planned(task: Task, batch_sizes: Sequence[int] | None, seeds: int, budget: s
     steps = min(horizon, max(SHORTEST, math.ceil(SHARE * horizon)))
 
     def plan(length: int) -> BatchPlan:
-        empty = BatchPlan(sizes, base, chosen, length, 0.0, seconds)
+        empty = BatchPlan(sizes, base, chosen, length, 0.0, seconds, left_out)
         expected = sum(_expected(task, size, empty) * per_update[size] for size in sizes)
-        return BatchPlan(sizes, base, chosen, length, expected, seconds)
+        return replace(empty, seconds=expected)
 
     if seconds is None:
         return plan(steps)
     lengths = np.unique(np.geomspace(min(SHORTEST, horizon), horizon, 60).astype(int))
-    fitting = [int(length) for length in lengths if plan(int(length)).seconds <= seconds]
+    fitting = [int(length) for length in lengths if plan(int(length)).seconds <= share * seconds]
     return plan(max(fitting, default=int(lengths[0])))
 
 
@@ -98,8 +106,11 @@ def _expected(task: Task, size: int, plan: BatchPlan) -> float:
     return speed.cost(count, math.ceil(_steps(size, plan))) + CHECKS * count * speed.evaluation
 
 
-def checked_sizes(task: Task, batch_sizes: Sequence[int] | None) -> tuple[int, ...]:
-    """The batch sizes, rising; by default those about the task's own."""
+def checked_sizes(task: Task, batch_sizes: Sequence[int] | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The batch sizes, rising, and why others are left out; by default those about the task's own.
+
+    Raises `ValueError` for sizes that repeat, exceed the data, or cannot be trained at.
+    """
     if batch_sizes is not None:
         sizes = tuple(sorted(integer("batch_sizes", size, at_least=1) for size in batch_sizes))
         if not sizes or len(set(sizes)) < len(sizes):
@@ -108,9 +119,20 @@ def checked_sizes(task: Task, batch_sizes: Sequence[int] | None) -> tuple[int, .
             raise ValueError(
                 f"batch_sizes must not exceed the {task.samples} training samples, but hold {sizes[-1]}"
             )
-        return sizes
+        for size in sizes:
+            if why := obstacle(task, size):
+                raise ValueError(f"batch_sizes must be ones to train at, but at {size:,} {why}")
+        return sizes, ()
     highest = task.batch_size * 2 ** (SIZES // 2)
     if task.samples is not None:
         while highest > task.samples:
             highest //= 2
-    return tuple(sorted({size for i in range(SIZES) if (size := highest // 2**i) >= 1}))
+    wanted = sorted({size for i in range(SIZES) if (size := highest // 2**i) >= 1})
+    refused = {size: why for size in wanted if (why := obstacle(task, size))}
+    sizes = tuple(size for size in wanted if size not in refused)
+    if not sizes:
+        raise ValueError(
+            f"batch_sizes must be given, since none about the task's own can be trained at: "
+            f"at {wanted[-1]:,} {refused[wanted[-1]]}"
+        )
+    return sizes, tuple(f"batch {size:,} is left out: {why}" for size, why in refused.items())

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stepsize._progress import Reporter
-from stepsize.decide.budget import Budget
+from stepsize._progress import Deadline, OutOfTimeError, Reporter
+from stepsize.decide.budget import OVERTIME, Budget
 from stepsize.decide.find_lr import find_lr
 from stepsize.decide.rehearsal import Rehearsal, Shape, merged, rehearse
 from stepsize.decide.scale_result import BestRate
 from stepsize.decide.speed import Speed, seconds_per_update
 from stepsize.decide.verdict import learns
 from stepsize.estimate import Regret, Shift
-from stepsize.estimate.optimum import optimum
+from stepsize.estimate.optimum import Grid, Optimum, optima, optimum
 from stepsize.schedules import Schedule
 from stepsize.task import Task
 from stepsize.training import Cost
@@ -36,8 +36,9 @@ EXTENSIONS = 5
 SHARES = (1.0, 0.5, 0.25, 0.125)
 """Lengths of the rehearsals as shares of the run; the longest that can be paid for is taken."""
 
-AFFORDABLE = 50.0
-"""What measuring may cost without a budget, in full runs of a plain loop at the task's batch size."""
+AFFORDABLE = 80.0
+"""What measuring may cost without a budget, in full runs of a plain loop at the task's batch size: a shorter
+rehearsal sees another best rate, and runs at the smallest batch size, of most updates, take longest."""
 
 LEAST_UPDATES = 10_000
 """What it may cost however short the run is, in updates of a plain loop."""
@@ -58,10 +59,6 @@ SURE = 1.96
 """Standard deviations of a 95% interval."""
 
 
-class TooSlowError(Exception):
-    """The budget is used up."""
-
-
 class BestRates:
     """Measures batch sizes outward from where the rate is known; `done` holds what has been measured."""
 
@@ -77,7 +74,7 @@ class BestRates:
         budget: Budget | None,
         reporter: Reporter,
     ) -> None:
-        self._sizes, self._schedule, self._reporter = tuple(sizes), schedule, reporter
+        self._sizes, self._schedule = tuple(sizes), schedule
         self._tasks = {size: with_batch_size(task, size) for size in {*sizes, at}}
         self.seeds = tuple(task.seed + i for i in range(seeds))
         self._lr, self._at = lr, at
@@ -88,7 +85,9 @@ class BestRates:
         limit = max(AFFORDABLE * run, LEAST_UPDATES * per_update[at])
         if budget is not None:
             limit = budget.seconds if budget.seconds is not None else (budget.runs or 0.0) * run
-        self._deadline = math.inf if budget is None else self._started + 1.25 * limit
+        self._reporter = reporter
+        if budget is not None:
+            self._reporter = Deadline(reporter, self._started + OVERTIME * limit)
         self.share, self.seconds = self._longest(per_update, limit)
         self.done: dict[int, Rehearsal] = {}
         self.warnings: list[str] = []
@@ -96,7 +95,7 @@ class BestRates:
         self.no_rate = ""
 
     def run(self) -> None:
-        """Measure every batch size; raises `TooSlowError` when the budget is used up."""
+        """Measure every batch size; raises `OutOfTimeError` when the budget is used up."""
         lr = self._lr
         if lr is None:
             self._reporter.phase("where to begin")
@@ -106,6 +105,8 @@ class BestRates:
             self.beginning, lr = found.cost, found.lr
             if found.status == "interrupted":
                 raise KeyboardInterrupt
+            if lr is None and found.status == "out_of_time":
+                raise OutOfTimeError
             if lr is None:
                 self.no_rate = found.why
                 return
@@ -120,7 +121,11 @@ class BestRates:
 
     def rows(self) -> list[BestRate]:
         """What has been measured, batch sizes rising."""
-        return [_row(size, self.done[size]) for size in sorted(self.done) if learns(self.done[size])]
+        known = {size: self.done[size] for size in sorted(self.done) if learns(self.done[size])}
+        if not known:
+            return []
+        found = optima([Grid(one.lrs, one.losses, one.start_loss) for one in known.values()])
+        return [_row(size, one, best) for (size, one), best in zip(known.items(), found, strict=True)]
 
     @property
     def cost(self) -> Cost:
@@ -183,7 +188,7 @@ class BestRates:
             steps=steps,
             averaged=AVERAGED,
             engine=self._speeds[size].engine(len(lrs) * len(seeds), steps),
-            progress=self._advance,
+            progress=self._reporter.advance,
         )
 
     def _steps(self, size: int) -> int:
@@ -201,11 +206,6 @@ class BestRates:
             if seconds <= limit:
                 break
         return self.share, seconds
-
-    def _advance(self, updates: int) -> None:
-        self._reporter.advance(updates)
-        if time.perf_counter() > self._deadline:
-            raise TooSlowError
 
 
 def with_batch_size(task: Task, size: int) -> Task:
@@ -226,9 +226,8 @@ def _beyond(measured: Rehearsal, count: int) -> np.ndarray:
     return np.array([])
 
 
-def _row(size: int, measured: Rehearsal) -> BestRate:
+def _row(size: int, measured: Rehearsal, best: Optimum) -> BestRate:
     """The best rate, carried to the full length of the run."""
-    best = optimum(measured.lrs, measured.losses)
     room = Regret.measured(measured.lrs, measured.mean, measured.start_loss).room_above(math.log(best.lr))
     shift = Shift.to_full_length(measured.share, located=best.spread, room=room)
     lr, half = best.lr * math.exp(shift.mean), math.exp(SURE * shift.spread)
@@ -242,4 +241,5 @@ def _row(size: int, measured: Rehearsal) -> BestRate:
         edge=best.edge,
         lrs=measured.lrs,
         losses=measured.mean,
+        start_loss=measured.start_loss,
     )

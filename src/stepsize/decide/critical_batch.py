@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from msgspec import structs
 from scipy import special
 
 from stepsize._check_task import positive_rate
-from stepsize._progress import Reporter, reporting
+from stepsize._progress import Deadline, OutOfTimeError, Reporter, reporting
 from stepsize._result import provenance
-from stepsize.decide.batch_plan import DOWN, FIRST_REACH, GRID, UP, BatchPlan, planned
+from stepsize.decide.batch_plan import ABOVE, BELOW, DOWN, GRID, UP, BatchPlan, planned
+from stepsize.decide.budget import OVERTIME, Budget
 from stepsize.decide.critical_batch_result import (
     BatchRow,
     CriticalBatch,
@@ -21,7 +23,7 @@ from stepsize.decide.critical_batch_result import (
     Target,
     fit_text,
 )
-from stepsize.decide.known_rate import known_rate
+from stepsize.decide.known_rate import FIRST, known_rate
 from stepsize.decide.noise_prediction import agreement, prediction_from_noise
 from stepsize.decide.speed import Speed
 from stepsize.estimate.critical_batch import fit_critical_batch
@@ -37,6 +39,9 @@ EXTENSIONS = 4
 
 LONGER = 2
 """How often runs that did not reach the target are given twice the updates."""
+
+LATE = 2.0
+"""A run that does not reach the target counts as one that took so many times the updates it was given."""
 
 NEAR = 1.1
 """Rates that need at most so many times the fewest updates count as good as the best."""
@@ -71,8 +76,9 @@ def critical_batch(
             an eighth, a quarter and half of its updates.
         lr: where the rates begin at the task's batch size; by default what `find_lr` finds.
         seeds: how many runs of each rate, with seeds counting up from the task's.
-        budget: "5 min" or "20 runs": fits the length of the runs to it, and leaves out batch sizes for which
-            no time is left. By default runs have a quarter of the task's updates.
+        budget: "5 min" or "20 runs", a rate to begin with included: fits the length of the runs to it, and
+            leaves out batch sizes for which no time is left. By default runs have a quarter of the task's
+            updates.
         noise: measure the noise scale too.
         progress: True for a bar on stderr, False for silence, or a `Reporter`.
         announce: told in a sentence what will be done and about how long it takes, before it starts; by
@@ -82,8 +88,9 @@ def critical_batch(
         A `CriticalBatch`. Ctrl-C gives what was measured until then, with status "interrupted".
 
     Raises:
-        ValueError: batch sizes that repeat or exceed the data, targets that are not finite, a malformed
-            budget, or no rate was given and `find_lr` has none.
+        ValueError: batch sizes that repeat, exceed the data or cannot be trained at, targets that are not
+            finite and below the loss before training, a malformed budget, or no rate was given and `find_lr`
+            has none.
     """
     if not isinstance(task, Task):
         raise TypeError(
@@ -94,12 +101,14 @@ def critical_batch(
     if targets is not None and (len(targets) == 0 or not np.isfinite(np.asarray(targets, dtype=float)).all()):
         raise ValueError(f"targets must be finite losses, but are {list(targets)}")
     started = time.perf_counter()
-    plan = planned(task, batch_sizes, seeds, budget)
+    share = 1.0 if lr is not None else 1.0 - FIRST
+    plan = planned(task, batch_sizes, seeds, budget, share=share)
     (announce or _log.info)(_announcement(plan))
     with reporting(progress) as reporter:
-        begin, _ = known_rate(at_batch_size(task, plan.base), lr, progress=reporter)
-        measured = Rounds(task, plan, begin, targets, reporter, started)
-        measured.run()
+        if plan.limit is not None:
+            reporter = Deadline(reporter, started + OVERTIME * plan.limit)
+        measured = Rounds(task, plan, targets, reporter, started)
+        measured.run(lr)
         prediction = None
         if noise and measured.targets and not measured.ended:
             prediction = _prediction(measured, reporter)
@@ -113,7 +122,6 @@ class Rounds:
         self,
         task: Task,
         plan: BatchPlan,
-        lr: float,
         targets: Sequence[float] | None,
         reporter: Reporter,
         started: float,
@@ -122,16 +130,19 @@ class Rounds:
         self.targets: tuple[float, ...] = () if targets is None else tuple(sorted(targets, reverse=True))
         self.descents: dict[int, Descent] = {}
         self.ended = ""
-        self._lr, self._reporter = lr, reporter
-        self._deadline = math.inf if plan.limit is None else started + plan.limit
+        self._reporter = reporter
 
-    def run(self) -> None:
-        self._reporter.expect(self.plan.updates)
-        base, reach = self.plan.base, np.arange(-FIRST_REACH, FIRST_REACH + 1)
+    def run(self, lr: float | None) -> None:
+        base, reach = self.plan.base, np.arange(-BELOW, ABOVE + 1)
         above = [size for size in self.plan.sizes if size > base]
         below = [size for size in reversed(self.plan.sizes) if size < base]
         try:
-            self._measure(base, self._lr * GRID**reach, self.plan.steps)
+            begin = self._begin(lr)
+            self._reporter.expect(self.plan.updates)
+            self._measure(base, begin * GRID**reach, self.plan.steps)
+            self._check_targets()
+            if not self.targets:
+                return
             for sizes in (above, below):
                 last = base
                 for size in sizes:
@@ -140,16 +151,31 @@ class Rounds:
                     last = size
         except KeyboardInterrupt:
             self.ended = "interrupted"
-        except _LateError:
+        except OutOfTimeError:
             self.ended = "out_of_time"
 
+    def _begin(self, lr: float | None) -> float:
+        """The rate to begin with; Ctrl-C while it is sought ends it all."""
+        limit = None if self.plan.limit is None else Budget(seconds=self.plan.limit)
+        return known_rate(
+            at_batch_size(self.task, self.plan.base), lr, budget=limit, progress=self._reporter
+        )[0]
+
+    def _check_targets(self) -> None:
+        start = float(self.descents[self.plan.base].curves[:, :, 0].mean())
+        if any(target >= start for target in self.targets):
+            raise ValueError(
+                f"targets must lie below the held-out loss before training, {start:.4g}, "
+                f"but are {list(self.targets)}"
+            )
+
     def best(self, size: int, target: float) -> tuple[int, np.ndarray] | None:
-        """Place of the rate with the fewest updates (mean of logs over seeds), and updates (seeds, rates)."""
+        """Place of the rate that gets there soonest (`soonest`), and updates (seeds, rates)."""
         if size not in self.descents:
             return None
         reached = self.descents[size].updates_to(target)
-        mean = np.log(np.maximum(reached, 1.0)).mean(axis=0)
-        return (int(np.argmin(mean)), reached) if np.isfinite(mean).any() else None
+        place = soonest(reached, float(self.descents[size].at[-1]))
+        return None if place is None else (place, reached)
 
     def _from_neighbour(self, last: int, size: int) -> tuple[np.ndarray, int]:
         """Rates between those that stay and those in proportion to the batch, with one more on each side."""
@@ -169,7 +195,7 @@ class Rounds:
         for _ in range(LONGER + 1):
             self._descend(size, lrs, steps)
             self._extend(size, steps)
-            if all(self.best(size, target) is not None for target in self.targets):
+            if self.targets and all(self.best(size, target) is not None for target in self.targets):
                 return
             lrs, steps = self.descents[size].lrs, 2 * steps
 
@@ -194,30 +220,45 @@ class Rounds:
         self._reporter.phase(f"batch {size:,}, {steps:,} updates")
         task = at_batch_size(self.task, size)
         engine = Speed.of(task).engine(len(lrs) * len(self.plan.seeds), steps)
-        new = descend(task, lrs, seeds=self.plan.seeds, steps=steps, engine=engine, progress=self._advance)
+        new = descend(
+            task,
+            lrs,
+            seeds=self.plan.seeds,
+            steps=steps,
+            engine=engine,
+            progress=self._reporter.advance,
+        )
         self.descents[size] = self.descents[size].with_more(new) if merge else new
 
-    def _advance(self, updates: int) -> None:
-        self._reporter.advance(updates)
-        if time.perf_counter() > self._deadline:
-            raise _LateError
 
+def soonest(reached: np.ndarray, tried: float) -> int | None:
+    """Place of the rate that needs the fewest updates, out of `reached` (S, R); None if none got there.
 
-class _LateError(Exception):
-    """The budget is used up."""
+    A rate counts that every seed reached the target with, by its mean in logs and half of that its
+    neighbours': one step below rates that miss it, the fewest updates are luck, and the next run may miss it
+    too. A miss counts as `LATE` times the `tried` updates.
+    """
+    there = np.isfinite(reached).all(axis=0)
+    if not there.any():
+        return None
+    logs = np.log(np.where(np.isfinite(reached), np.maximum(reached, 1.0), LATE * tried)).mean(axis=0)
+    padded = np.pad(logs, 1, mode="edge")
+    with_neighbours = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+    return int(np.argmin(np.where(there, with_neighbours, np.inf)))
 
 
 def _own_targets(descent: Descent) -> list[float]:
-    """Losses that the best rate's mean curve has after `TARGETS` of its updates, highest first."""
-    with np.errstate(invalid="ignore"):
-        mean = descent.curves.mean(axis=0)
-    lowest = np.minimum.accumulate(np.where(np.isfinite(mean), mean, np.inf), axis=1)
-    best = int(np.argmin(lowest[:, -1]))
-    if not lowest[best, -1] < lowest[best, 0]:
+    """Losses that the best rate's mean curve has after `TARGETS` of its updates, highest first.
+
+    None where no rate learns: a loss that luck reaches tells nothing of batch sizes.
+    """
+    best = descent.lowest()
+    if best is None or not descent.learns():
         return []
-    steps = descent.at[-1]
-    wanted = [float(np.interp(share * steps, descent.at, lowest[best])) for share in TARGETS]
-    return sorted({loss for loss in wanted if loss < lowest[best, 0]}, reverse=True)
+    mean = descent.curves[:, best[0]].mean(axis=0)
+    lowest = np.minimum.accumulate(np.where(np.isfinite(mean), mean, np.inf))
+    wanted = [float(np.interp(share * descent.at[-1], descent.at, lowest)) for share in TARGETS]
+    return sorted({loss for loss in wanted if loss < lowest[0]}, reverse=True)
 
 
 def _row(measured: Rounds, size: int, target: float) -> BatchRow:
@@ -225,19 +266,27 @@ def _row(measured: Rounds, size: int, target: float) -> BatchRow:
         return BatchRow(batch_size=size, status="not_tried")
     descent = measured.descents[size]
     best = measured.best(size, target)
-    tried = int(descent.at[-1])
+    mean = np.log(np.maximum(descent.updates_to(target), 1.0)).mean(axis=0)
+    gone = ~np.isfinite(descent.curves[:, :, -1]).all(axis=0)
+    row = BatchRow(
+        batch_size=size,
+        status="not_reached",
+        tried=int(descent.at[-1]),
+        lrs=tuple(descent.lrs.tolist()),
+        updates_by_lr=tuple(math.exp(one) if math.isfinite(one) else None for one in mean),
+        diverged=tuple(descent.lrs[gone].tolist()),
+    )
     if best is None:
-        return BatchRow(batch_size=size, status="not_reached", tried=tried)
+        return row
     place, reached = best
-    logs = np.log(np.maximum(reached, 1.0))
-    mean, mine = logs.mean(axis=0), logs[:, place]
+    mine = np.log(np.maximum(reached[:, place], 1.0))
     near = descent.lrs[mean <= mean[place] + math.log(NEAR)]
     half = math.inf
     if len(mine) > 1:
         half = float(special.stdtrit(len(mine) - 1, 0.975)) * float(mine.std(ddof=1)) / math.sqrt(len(mine))
     updates = math.exp(mean[place])
-    return BatchRow(
-        batch_size=size,
+    return structs.replace(
+        row,
         status="edge" if place in (0, len(descent.lrs) - 1) else "ok",
         lr=float(descent.lrs[place]),
         lr_low=float(near.min()),
@@ -247,7 +296,6 @@ def _row(measured: Rounds, size: int, target: float) -> BatchRow:
         updates_high=None if math.isinf(half) else updates * math.exp(half),
         samples=updates * size,
         by_seed=tuple(reached[:, place].tolist()),
-        tried=tried,
     )
 
 
@@ -297,7 +345,7 @@ def _result(measured: Rounds, prediction: Prediction | None) -> CriticalBatch:
         seconds=time.perf_counter() - measured.started,
         runs=samples / (task.steps * task.batch_size),
     )
-    status = measured.ended or ("diverges" if fit is None else fit.status)
+    status = measured.ended or ("no_answer" if fit is None else fit.status)
     return CriticalBatch(
         status=status,
         why=_why(status, targets, agree),
@@ -317,7 +365,8 @@ def _why(status: str, targets: Sequence[Target], agree: bool | None) -> str:
     text = {
         "interrupted": "Interrupted: batch sizes not tried are named. ",
         "out_of_time": "The budget ended: batch sizes not tried are named; pass a larger one. ",
-        "diverges": "No rate lowered the held-out loss: pass lr= a rate that learns, or more updates.",
+        "no_answer": "No rate lowered the held-out loss by more than the luck of which samples are held out: "
+        "pass lr= a rate that learns, more updates, or more data.",
     }.get(status, "")
     if targets:
         text += fit_text(targets[-1].fit)
@@ -327,7 +376,7 @@ def _why(status: str, targets: Sequence[Target], agree: bool | None) -> str:
 
 
 def _warnings(measured: Rounds, targets: Sequence[Target]) -> tuple[str, ...]:
-    warnings = []
+    warnings = list(measured.plan.left_out)
     for target in targets:
         missed = [f"{row.batch_size:,}" for row in target.rows if row.status == "not_reached"]
         edges = [f"{row.batch_size:,}" for row in target.rows if row.status == "edge"]

@@ -22,7 +22,8 @@ class BatchRow(msgspec.Struct, frozen=True, kw_only=True):
 
     `updates` is the geometric mean over the seeds `by_seed`, `updates_low` and `updates_high` its 95%
     interval (None with one seed); `samples` is updates times batch size. `tried` counts the updates that runs
-    were given.
+    were given. `lrs` are all rates that were tried, `updates_by_lr` the updates of each as a mean like the
+    best one's, None where a seed did not reach the target, and `diverged` those at which a seed diverged.
     """
 
     batch_size: int
@@ -36,6 +37,9 @@ class BatchRow(msgspec.Struct, frozen=True, kw_only=True):
     samples: float | None = None
     by_seed: tuple[float, ...] = ()
     tried: int = 0
+    lrs: tuple[float, ...] = ()
+    updates_by_lr: tuple[float | None, ...] = ()
+    diverged: tuple[float, ...] = ()
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,8 +77,8 @@ class CriticalBatch(Result, frozen=True, kw_only=True, eq=False):
 
     `targets` go from the easiest to the hardest. `status` is that of the fit to the hardest: "ok",
     "no_saturation" (B_crit is at least `low`), "no_gain" (at most `high`), "undetermined",
-    "too_few_batch_sizes"; or "diverges", "interrupted", "out_of_time". `agree` tells whether the intervals of
-    measurement and `prediction` overlap, None without either.
+    "too_few_batch_sizes"; or "no_answer" (no rate learns), "interrupted", "out_of_time". `agree` tells
+    whether the intervals of measurement and `prediction` overlap, None without either.
     """
 
     status: str

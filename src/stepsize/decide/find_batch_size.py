@@ -14,9 +14,13 @@ from stepsize.decide.batch_advice import BatchAdvice, BatchStatus, BatchTime, Ch
 from stepsize.decide.budget import Budget
 from stepsize.decide.critical_batch import critical_batch
 from stepsize.decide.critical_batch_result import CriticalBatch, Target
+from stepsize.decide.known_rate import in_seconds
 from stepsize.measure.throughput import throughput
 from stepsize.measure.throughput_result import Throughput
 from stepsize.task import Task
+
+PACE_SHARE = 0.1
+"""Share of the budget that timing updates may take."""
 
 
 def find_batch_size(
@@ -47,11 +51,12 @@ def find_batch_size(
         limit: training time for "budget", as "10 min" or "0.5 runs" of the task; by default what the task's
             own batch size (or the nearest tried) takes to the hardest target.
         memory: bytes, as for `throughput`.
-        budget: what the answer may cost, as for `critical_batch`.
+        budget: what the answer may cost, as for `critical_batch`; a tenth of it is kept for the pace.
         progress, announce: as for `critical_batch`.
 
     Returns:
-        A `BatchAdvice`; never with a batch size that was not trained at, or that did not fit.
+        A `BatchAdvice`; never with a batch size that was not trained at, or that did not fit. Ctrl-C gives
+        what is known until then, with status "interrupted".
 
     Raises:
         ValueError: an unknown objective, or as `critical_batch` and `throughput`.
@@ -59,6 +64,7 @@ def find_batch_size(
     if objective not in get_args(Objective):
         raise ValueError(f"objective must be 'time', 'compute' or 'budget', but is {objective!r}")
     wanted = None if limit is None else Budget.parse(limit, "limit")
+    allowed = None if budget is None else Budget.parse(budget)
     with reporting(progress) as reporter:
         critical = critical_batch(
             task,
@@ -66,13 +72,14 @@ def find_batch_size(
             targets,
             lr=lr,
             seeds=seeds,
-            budget=budget,
+            budget=None if allowed is None else allowed.part(1 - PACE_SHARE),
             noise=noise,
             progress=reporter,
             announce=announce,
         )
         tried = sorted({row.batch_size for target in critical.targets for row in target.rows if row.lr})
-        speed = throughput(task, tried or [task.batch_size], memory, progress=reporter)
+        seconds = None if allowed is None else PACE_SHARE * in_seconds(task, allowed)
+        speed = throughput(task, tried or [task.batch_size], memory, seconds=seconds, progress=reporter)
     return decide(task, objective, critical, speed, wanted)
 
 
@@ -90,11 +97,11 @@ def decide(
     size = None if chosen is None else chosen.batch_size
     unfit = [row for row in speed.rows if row.status != "ok"]
     return BatchAdvice(
-        status=_status(critical, chosen),
+        status=_status(critical, speed, chosen),
         objective=objective,
         batch_size=size,
         lr=None if chosen is None else chosen.lr,
-        why="" if hardest else f"No batch size can be named: {critical.why}",
+        why="" if hardest else f"No batch size can be named: {_missing(critical, speed)}",
         choices=choices,
         times=hardest,
         limit_seconds=seconds,
@@ -218,8 +225,13 @@ def _limit(task: Task, times: Sequence[BatchTime], speed: Throughput, limit: Bud
     return limit.runs * updates * nearest.seconds_per_update
 
 
-def _status(critical: CriticalBatch, chosen: Choice | None) -> BatchStatus:
-    if critical.status == "interrupted":
+def _missing(critical: CriticalBatch, speed: Throughput) -> str:
+    reached = any(row.lr for target in critical.targets for row in target.rows)
+    return speed.why if reached else critical.why
+
+
+def _status(critical: CriticalBatch, speed: Throughput, chosen: Choice | None) -> BatchStatus:
+    if "interrupted" in (critical.status, speed.status):
         return "interrupted"
     if critical.status == "out_of_time":
         return "out_of_time"

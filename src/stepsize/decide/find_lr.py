@@ -8,6 +8,7 @@ from stepsize._result import finite_or_none, provenance
 from stepsize.data import Stream
 from stepsize.decide.advice import Advice
 from stepsize.decide.budget import Budget
+from stepsize.decide.plan import DOUBT
 from stepsize.decide.rehearsal import Shape
 from stepsize.decide.search import Search
 from stepsize.decide.verdict import Verdict, judge, known_so_far, learns
@@ -101,6 +102,12 @@ def _search(task: Task, search: Search) -> Verdict:
         last = rehearsals[-1]
         if last.best is not None and last.steps < task.steps and not learns(last):
             search.full_length()
+        verdict = judge(rehearsals, trained=task.samples, held_out=held_out)
+        while verdict.lr is not None and verdict.shift is not None and verdict.doubt > DOUBT:
+            if not search.refine(verdict.lr, verdict.shift):
+                break
+            verdict = judge(rehearsals, trained=task.samples, held_out=held_out)
+        return verdict
     except OutOfTimeError:
         # A round that ended while its best rate stood at the edge says only that the next one is to be tried.
         rehearsals = [one for one in rehearsals if one.best not in (None, 0, len(one.lrs) - 1)]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
+from stepsize._progress import OutOfTimeError
+from stepsize._words import duration
 from stepsize.decide.budget import Budget
-from stepsize.decide.known_rate import known_rate
+from stepsize.decide.known_rate import in_seconds, known_rate
+from stepsize.decide.speed import seconds_per_update
 from stepsize.measure.noise_result import NoiseScale
 from stepsize.measure.noise_scale import noise_scale
 from stepsize.schedules import Schedule
 from stepsize.task import Task
-from stepsize.training import Member, train
+
+LEAST_SECONDS = 1e-3
+"""What is left of a budget at least: one point is measured whatever happens."""
+
+_log = logging.getLogger("stepsize")
 
 
 def noise_with_budget(
@@ -23,6 +30,7 @@ def noise_with_budget(
     budget: str | None = None,
     schedule: Schedule | str = "fixed",
     progress: Any = None,
+    announce: Callable[[str], None] | None = None,
     **options: Any,
 ) -> NoiseScale:
     """`noise_scale` at the rate given, or else at the one that `find_lr` finds.
@@ -30,23 +38,27 @@ def noise_with_budget(
     Args:
         task, schedule, progress, options: as for `noise_scale`.
         lr: the run's peak rate, or None.
-        budget: "60 s" or "2 runs", whose time is measured on ten updates; None for as long as it takes.
+        budget: "60 s" or "2 runs", a rate to begin with included; None for as long as it takes.
+        announce: told in a sentence what the run to the last point takes, before it starts; by default the
+            logger "stepsize" is, at level INFO.
 
     Raises:
-        ValueError: no rate was given and `find_lr` has none, or as `noise_scale`.
+        ValueError: no rate was given and `find_lr` has none, or has none in time; or as `noise_scale`.
     """
-    seconds = None if budget is None else _seconds(Budget.parse(budget), task)
+    limit = None if budget is None else Budget.parse(budget)
     started = time.perf_counter()
-    lr, _ = known_rate(task, lr, schedule=schedule, progress=progress)
+    seconds = None if limit is None else in_seconds(task, limit)
+    steps = options.get("steps") or max(1, task.steps // 4)
+    end = "until it is precise enough" if seconds is None else f"within {duration(seconds)} in all"
+    (announce or _log.info)(
+        f"Noise scale of {task.name} along {steps:,} updates, about "
+        f"{duration(seconds_per_update(task) * steps)} on this machine; at every point gradients are added "
+        f"{end}."
+    )
+    try:
+        lr, _ = known_rate(task, lr, schedule=schedule, budget=limit, progress=progress)
+    except OutOfTimeError:
+        raise ValueError(f"budget must leave time to find a rate, but is {budget!r}: pass lr=") from None
     if seconds is not None:
-        seconds = max(1e-3, seconds - (time.perf_counter() - started))
+        seconds = max(LEAST_SECONDS, seconds - (time.perf_counter() - started))
     return noise_scale(task, lr, schedule=schedule, seconds=seconds, progress=progress, **options)
-
-
-def _seconds(budget: Budget, task: Task) -> float:
-    if budget.seconds is not None:
-        return budget.seconds
-    assert budget.runs is not None
-    steps = min(10, task.steps)
-    cost = train(task, [Member(0.0, task.seed)], np.zeros(steps), engine="loop").cost
-    return budget.runs * cost.seconds / steps * task.steps

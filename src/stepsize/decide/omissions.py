@@ -104,19 +104,23 @@ def of_warmup(found: WarmupComparison) -> Iterator[Omission]:
 def of_settings(
     task: Task, schedule: Schedule, lr: float, seeds: tuple[int, ...], reporter: Reporter
 ) -> Iterator[tuple[Omission, Cost]]:
-    """The optimizer's momentum and weight decay, where it has them, set to 0; with what that took.
+    """The optimizer's momentum, or Adam's first beta, and weight decay set to 0; with what that took.
 
     Without momentum an update is 1 − momentum times as large, so three rates up to that many times larger
-    are tried and the best counts. Adam's betas are left alone: it is not known without its first one.
+    are tried and the best counts. Adam's updates keep their size without their average and scatter more: half
+    and twice the rate are tried too. Its second beta is left alone.
     """
     shape = Shape.of(schedule, task)
     groups = task.make_optimizer(task.make_model(task.seed), lr).param_groups
     momentum = max(float(group.get("momentum") or 0.0) for group in groups)
-    changes: list[tuple[Part, str, float]] = []
-    if 0 < momentum < 1 and "momentum" not in shape.controls:
-        changes.append(("momentum", "momentum", 1 / (1 - momentum)))
+    changes: list[tuple[Part, str, tuple[float, ...]]] = []
+    if "momentum" not in shape.controls:  # which is the first beta of Adam and its like
+        if 0 < momentum < 1:
+            changes.append(("momentum", "momentum", (1.0, (1 - momentum) ** -0.5, 1 / (1 - momentum))))
+        elif any(group["betas"][0] for group in groups if "betas" in group):
+            changes.append(("first beta", "momentum", (0.5, 1.0, 2.0)))
     if any(group.get("weight_decay") for group in groups) and "weight_decay" not in shape.controls:
-        changes.append(("weight decay", "weight_decay", 1.0))
+        changes.append(("weight decay", "weight_decay", (1.0,)))
     if not changes:
         return
     steps = min(task.steps, max(SHORTEST, math.ceil(SHARE * task.steps)))
@@ -128,8 +132,8 @@ def of_settings(
 
     with_all = run(shape, np.array([lr]))
     cost, nothing = with_all.cost, Cost(updates=0, samples=0, seconds=0.0, runs=0.0)
-    for part, control, factor in changes:
-        lrs = np.unique(lr * factor ** np.array([0.0, 0.5, 1.0]))
+    for part, control, factors in changes:
+        lrs = lr * np.array(factors)
         controls = {**shape.controls, control: np.zeros(len(shape.values))}
         without = run(Shape(shape.values, controls), lrs)
         told = None

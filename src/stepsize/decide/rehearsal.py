@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import torch
 from msgspec import structs
@@ -17,12 +18,15 @@ from stepsize.data import Stream
 from stepsize.estimate import mean_over_seeds
 from stepsize.schedules import Schedule
 from stepsize.task import Task
-from stepsize.training import Cost, EngineName, Member, train
+from stepsize.training import Cost, EngineName, Member, Records, train
 from stepsize.training.engine import Progress
 from stepsize.training.evaluation import STREAM_BATCHES
 
 CHECKS = 8
 """Times that a rehearsal takes the held-out loss after its start, so that its curve can be drawn."""
+
+FEWEST_CHECKS, WORTH_CHECKS = 4, 40
+"""So many at least in a rehearsal of so many updates: enough to see that a run has been better before."""
 
 CHECK_SHARE = 0.1
 """Share of a rehearsal's time that its evaluations may take, the last one apart. An evaluation's forward pass
@@ -31,11 +35,20 @@ over n samples costs about as much as an update on n/3."""
 TAIL = 0.1
 """Share of a rehearsal at its end over which losses may be averaged."""
 
+AVERAGED = 4
+"""Evaluations that an ordinary search averages at most."""
+
+DECAYED = 0.2
+"""Share of the peak below which the rate at the end leaves little noise in the loss."""
+
 FEWEST_BATCHES = 2
 """Batches that a rehearsal's part of the data holds at least: with one, there would be no gradient noise."""
 
 FEWEST_SAMPLES = 32
 """Samples that it holds at least, or all there are."""
+
+TRACED = 160
+"""Training losses of each rate that are kept, as many as a diagnosis needs for all of its blocks."""
 
 _SALT = 23
 
@@ -46,8 +59,9 @@ class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
     `steps` updates stand for the real run's `horizon`, on `samples` of the training data (None: all of
     them). `lrs` (R,) rising; `updates` (E,) done when the held-out loss was taken, from 0; `curves`
     (S, R, E); `losses` (S, R) at the end, infinite for a member that diverged; `folds` (S, R, F) at the end
-    and `start_folds` (S, F) before the first update. `engine` says how the members were trained, and
-    `engine_reason` why not as a stack.
+    and `start_folds` (S, F) before the first update. `training` (R, P) are the first seed's training losses
+    at updates `traced` (P,), not averaged, to four digits, so that the curves can be diagnosed. `engine` says
+    how the members were trained, and `engine_reason` why not as a stack.
     """
 
     steps: int
@@ -63,6 +77,8 @@ class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
     engine_reason: str
     cost: Cost
     samples: int | None = None
+    traced: np.ndarray = msgspec.field(default_factory=lambda: frozen([]))
+    training: np.ndarray = msgspec.field(default_factory=lambda: frozen([]))
 
     @property
     def share(self) -> float:
@@ -73,6 +89,24 @@ class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
     def mean(self) -> np.ndarray:
         """Mean final loss over seeds (R,), infinite where any seed diverged."""
         return mean_over_seeds(self.losses)
+
+    @property
+    def lowest(self) -> np.ndarray:
+        """The lowest held-out loss that was seen after the start (R,), of the mean over seeds."""
+        with np.errstate(invalid="ignore"):
+            courses = self.curves[:, :, 1:].mean(axis=0)
+        seen = np.where(np.isfinite(courses), courses, np.inf).min(axis=1)
+        return np.asarray(np.minimum(seen, self.mean))
+
+    @property
+    def late(self) -> float:
+        """Share of the best rate's progress that was made in the second half; 0 if there is no progress."""
+        if self.best is None or len(self.updates) < 3:
+            return 0.0
+        course = self.curves[:, self.best].mean(axis=0)
+        middle = float(np.interp(self.steps / 2, self.updates, course))
+        progress = float(course[0] - course[-1])
+        return (middle - float(course[-1])) / progress if progress > 0 else 0.0
 
     @property
     def start_loss(self) -> float:
@@ -113,6 +147,7 @@ def rehearse(
     steps: int,
     averaged: int = 1,
     engine: EngineName = "auto",
+    records: Records | None = None,
     progress: Progress | None = None,
 ) -> Rehearsal:
     """Train every rate with every seed over `steps` updates.
@@ -140,11 +175,13 @@ def rehearse(
         evaluate_at=at,
         controls=short.controls,
         engine=engine,
+        records=records,
         progress=progress,
     )
     grid = (len(seeds), len(rates))
     curves = history.val_loss.reshape(*grid, len(at))
     folds = history.val_folds.reshape(*grid, len(at), -1)
+    traced = np.round(np.linspace(0, steps - 1, min(steps, TRACED))).astype(int)
     with np.errstate(invalid="ignore", over="ignore"):
         ends = curves[:, :, tail].mean(axis=2)
     return Rehearsal(
@@ -161,7 +198,14 @@ def rehearse(
         engine_reason="" if engine == "loop" else history.engine_reason,
         cost=history.cost,
         samples=None if small.samples == task.samples else small.samples,
+        traced=frozen(traced),
+        training=frozen(_four_digits(history.train_loss[: len(rates), traced])),
     )
+
+
+def _four_digits(losses: np.ndarray) -> np.ndarray:
+    """Rounded, so that a saved result stays small; it is drawn and judged by eye and by its blocks."""
+    return np.array([[float(f"{loss:.4g}") for loss in row] for row in losses])
 
 
 def on_part_of_the_data(task: Task, share: float) -> Task:
@@ -184,9 +228,21 @@ def on_part_of_the_data(task: Task, share: float) -> Task:
     return small
 
 
+def affordable_average(task: Task, shape: Shape, steps: int) -> int:
+    """Evaluations over the last tenth that a loss is to be the mean of: one where the rate has decayed."""
+    if shape.values[-1] < DECAYED * shape.values.max():
+        return 1
+    affordable = CHECK_SHARE * steps * task.batch_size * 3 / _held_out(task)
+    return int(np.clip(affordable, 1, min(AVERAGED, max(1, round(TAIL * steps)))))
+
+
+def _held_out(task: Task) -> int:
+    return STREAM_BATCHES * task.batch_size if isinstance(task.val, Stream) else task.val.size
+
+
 def _affordable_checks(task: Task, steps: int) -> int:
-    held_out = STREAM_BATCHES * task.batch_size if isinstance(task.val, Stream) else task.val.size
-    return int(np.clip(CHECK_SHARE * steps * task.batch_size * 3 / held_out, 1, CHECKS))
+    least = FEWEST_CHECKS if steps >= WORTH_CHECKS else 1
+    return int(np.clip(CHECK_SHARE * steps * task.batch_size * 3 / _held_out(task), least, CHECKS))
 
 
 def at_rate(rehearsal: Rehearsal, place: int) -> Rehearsal:
@@ -197,6 +253,7 @@ def at_rate(rehearsal: Rehearsal, place: int) -> Rehearsal:
         curves=frozen(rehearsal.curves[:, [place]]),
         losses=frozen(rehearsal.losses[:, [place]]),
         folds=frozen(rehearsal.folds[:, [place]]),
+        training=frozen(rehearsal.training[[place]]) if rehearsal.training.size else rehearsal.training,
     )
 
 
@@ -214,6 +271,9 @@ def merged(a: Rehearsal, b: Rehearsal) -> Rehearsal:
     def join(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return frozen(np.concatenate([x, y], axis=1)[:, order])
 
+    training = a.training
+    if a.training.size and b.training.size:
+        training = frozen(np.concatenate([a.training, b.training])[order])
     return Rehearsal(
         steps=a.steps,
         horizon=a.horizon,
@@ -228,4 +288,6 @@ def merged(a: Rehearsal, b: Rehearsal) -> Rehearsal:
         engine_reason=a.engine_reason,
         cost=a.cost + b.cost,
         samples=a.samples,
+        traced=a.traced,
+        training=training,
     )

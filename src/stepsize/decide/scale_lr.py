@@ -12,14 +12,16 @@ import msgspec
 import torch
 
 from stepsize._check_task import integer, positive_rate
-from stepsize._progress import Reporter, reporting
+from stepsize._progress import Deadline, OutOfTimeError, Reporter, reporting
 from stepsize._result import provenance
+from stepsize._words import duration
 from stepsize.decide.best_rates import BestRates, with_batch_size
-from stepsize.decide.budget import Budget
-from stepsize.decide.known_rate import known_rate
+from stepsize.decide.budget import OVERTIME, Budget
+from stepsize.decide.known_rate import in_seconds, known_rate
 from stepsize.decide.noise_prediction import mean_noise, prediction_from_noise
 from stepsize.decide.scale_measured import scaled_as_measured, sizes_to_measure
-from stepsize.decide.scale_result import RateScaling
+from stepsize.decide.scale_result import RateScaling, ScaleStatus
+from stepsize.decide.speed import seconds_per_update
 from stepsize.estimate.scaling import Averages, Hyperparameters, Rule, scaled
 from stepsize.measure.inner_products import keeps_second_moments
 from stepsize.measure.noise_result import NoiseScale
@@ -31,6 +33,8 @@ AnyRule = Rule | Literal["measured"]
 
 NOISE_SHARE = 0.25
 """Share of the run along which the noise scale is averaged."""
+
+NO_NOISE = "All samples have the same gradient, so that the best rate does not depend on the batch size."
 
 _log = logging.getLogger("stepsize")
 
@@ -76,15 +80,16 @@ def scale_lr(
         batch_sizes: to measure at, three or more; by default the two and the one between, over a factor of 16
             at least.
         seeds: how many decide at each batch size.
-        budget: what measuring may cost, "5 min" or "4 runs"; by default about 50 full runs, for the 45
-            trainings that it takes: the rehearsals are the longest that fit.
+        budget: what measuring may cost, "5 min" or "4 runs", a rate to begin with included; by default as
+            much as 80 full runs, for the 45 trainings that it takes: the rehearsals are the longest that fit.
         curvature: whether "measured" takes the largest stable rate from the curvature as well.
         progress: True for a bar on stderr, False for silence, or a `Reporter`.
         announce: told in a sentence what will be measured and about how long it takes, before it starts; by
             default the logger "stepsize" is, at level INFO.
 
     Returns:
-        A `RateScaling`. Ctrl-C gives what was measured until then, with status "interrupted".
+        A `RateScaling`. Ctrl-C gives what was measured until then, with status "interrupted"; with a rule
+        that needs a noise scale which cannot be had the status is "no_answer".
 
     Raises:
         TypeError: `task_or_rate` is none of the three.
@@ -160,7 +165,9 @@ def _of_task(
                 f"{rates.share:.3g} of the run, about {rates.seconds:,.0f} s on this machine."
             )
             return scaled_as_measured(task, begin, end, sizes, rates, curvature, reporter)
-        return _rule_on_task(task, begin, end, rule, lr, schedule, noise, averages, reporter)
+        return _rule_on_task(
+            task, begin, end, rule, lr, schedule, noise, averages, budget, reporter, announce
+        )
 
 
 def _rule_on_task(
@@ -172,22 +179,58 @@ def _rule_on_task(
     schedule: Schedule,
     noise: NoiseScale | float | None,
     averages: Averages,
+    budget: Budget | None,
     reporter: Reporter,
+    announce: Callable[[str], None],
 ) -> RateScaling:
     started = time.perf_counter()
     small = with_batch_size(task, from_)
-    _settings(small, 1.0)  # refuses an unknown optimizer before anything is measured
-    lr, cost = known_rate(small, lr, schedule=schedule, progress=reporter)
-    scale, warnings = _samples_of(noise), []
-    if noise is None:
-        updates = max(1, math.ceil(NOISE_SHARE * small.steps))
-        prediction = prediction_from_noise(small, lr, updates, None, reporter)
-        scale = prediction.batch
-        if scale is None:
-            warnings.append(prediction.why)
+    settings = _settings(small, 1.0)  # refuses an unknown optimizer before anything is measured
+    updates = max(1, math.ceil(NOISE_SHARE * small.steps))
+    if lr is None or noise is None:
+        pace = duration(seconds_per_update(small) * updates)
+        parts = [*(["a rate"] if lr is None else []), *(["the noise scale"] if noise is None else [])]
+        announce(f"Measuring {' and '.join(parts)}: {updates:,} updates take about {pace} on this machine.")
+    limit = None if budget is None else in_seconds(small, budget)
+    if limit is not None:
+        reporter = Deadline(reporter, started + OVERTIME * limit)
+    why = ""
+    cost, scale = Cost(updates=0, samples=0, seconds=0.0, runs=0.0), _samples_of(noise)
+    status: ScaleStatus = "no_answer"
+    try:
+        lr, cost = known_rate(small, lr, schedule=schedule, budget=budget, progress=reporter)
+        settings = _settings(small, lr)
+        if noise is None:
+            left = None if limit is None else limit - (time.perf_counter() - started)
+            prediction = prediction_from_noise(small, lr, updates, left, reporter)
+            scale, why = prediction.batch, prediction.why if prediction.batch is None else ""
+            if scale == 0:
+                scale, why = None, NO_NOISE
+    except OutOfTimeError:
+        status, why = "out_of_time", "The budget ended before a rate was found: pass lr=, or a larger one."
     seconds = time.perf_counter() - started
-    found = _by_rule(_settings(small, lr), from_, to, rule, scale, task.samples, averages)
-    return _with(found, task, cost, seconds, tuple(warnings))
+    if lr is None or (scale is None and rule in ("adascale", "surge")):
+        found = _nothing(status, why, settings, from_, to, rule)
+        return _with(found, task, cost, seconds, ())
+    found = _by_rule(settings, from_, to, rule, scale, task.samples, averages)
+    return _with(found, task, cost, seconds, (why,) if why else ())
+
+
+def _nothing(
+    status: ScaleStatus, why: str, before: Hyperparameters, from_: int, to: int, rule: Rule
+) -> RateScaling:
+    """No rate, since what the rule needs is not known."""
+    return RateScaling(
+        status=status,
+        why=why,
+        rule=rule,
+        from_batch=from_,
+        to_batch=to,
+        lr=None,
+        before=before,
+        cost=Cost(updates=0, samples=0, seconds=0.0, runs=0.0),
+        provenance=provenance(device="cpu", seeds=()),
+    )
 
 
 def _by_rule(

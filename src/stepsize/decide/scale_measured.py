@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from stepsize._check_task import integer
-from stepsize._progress import Reporter
+from stepsize._progress import OutOfTimeError, Reporter
 from stepsize._result import provenance
-from stepsize.decide.best_rates import BestRates, TooSlowError, with_batch_size
+from stepsize.decide.best_rates import BestRates, with_batch_size
 from stepsize.decide.scale_result import BestRate, RateAt, RateScaling, ScaleStatus
 from stepsize.estimate.rate_fits import FEWEST, RateFits, Regime, fit_rates
 from stepsize.estimate.scaling import Hyperparameters, Move
 from stepsize.measure.sharpness import sharpness
+from stepsize.measure.trainable import obstacle
 from stepsize.task import Task
 
 SPAN = 16
@@ -52,7 +53,7 @@ def scaled_as_measured(
         rates.run()
     except KeyboardInterrupt:
         status = "interrupted"
-    except TooSlowError:
+    except OutOfTimeError:
         status = "out_of_time"
     rows = rates.rows()
     fits = law_of(rows)
@@ -192,6 +193,9 @@ def sizes_to_measure(task: Task, from_: int, to: int, batch_sizes: Sequence[int]
             raise ValueError(
                 f"batch_sizes must not exceed the {task.samples:,} training samples, but hold {sizes[-1]:,}"
             )
+        for size in sizes:
+            if why := obstacle(task, size):
+                raise ValueError(f"batch_sizes must be ones to train at, but at {size:,} {why}")
         for size in (from_, to):
             if not sizes[0] / FAR <= size <= sizes[-1] * FAR:
                 raise ValueError(
@@ -199,6 +203,9 @@ def sizes_to_measure(task: Task, from_: int, to: int, batch_sizes: Sequence[int]
                     f"from all of {sizes}"
                 )
         return sizes
+    for name, size in (("from_", from_), ("to", to)):
+        if why := obstacle(task, size):
+            raise ValueError(f"{name} must be a batch size to train at, but at {size:,} {why}")
     low, high = min(from_, to), max(from_, to)
     most = high if task.samples is None else max(high, task.samples // 2)
     while high / low < SPAN and (2 * high <= most or low > 1):
@@ -206,10 +213,16 @@ def sizes_to_measure(task: Task, from_: int, to: int, batch_sizes: Sequence[int]
             high *= 2
         if high / low < SPAN and low > 1:
             low = max(1, low // 2)
-    middle = round(math.sqrt(low * high))
-    if len({low, middle, high}) < FEWEST:
+    low, high = _trainable(task, low), _trainable(task, high)
+    sizes = [low, _trainable(task, round(math.sqrt(low * high))), high]
+    if len(set(sizes)) < FEWEST:
         raise ValueError(
-            f"three different batch sizes are needed, but there is no room between {low} and {high}: "
-            "pass batch_sizes"
+            f"three different batch sizes are needed, but there is no room between {low:,} and {high:,}: "
+            "pass batch_sizes, or a rule"
         )
-    return [low, middle, high]
+    return sizes
+
+
+def _trainable(task: Task, size: int) -> int:
+    """The batch size, or one a little larger that can be trained at: BatchNorm takes no batch of one."""
+    return next((near for near in (size, size + 1, size + 2) if not obstacle(task, near)), size)

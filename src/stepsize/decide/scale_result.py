@@ -21,7 +21,8 @@ class BestRate(msgspec.Struct, frozen=True, kw_only=True):
     """The best rate at a batch size with its 95% interval, out of rates `lrs` (R,) with mean losses (R,).
 
     `spread` is the standard deviation of its logarithm. A loss is infinite where a seed diverged. `steps`
-    updates were trained; `edge` is "lowest" or "highest" if no rate beyond the best was tried.
+    updates were trained from a held-out loss of `start_loss`; `edge` is "lowest" or "highest" if no rate
+    beyond the best was tried.
     """
 
     batch_size: int
@@ -33,6 +34,7 @@ class BestRate(msgspec.Struct, frozen=True, kw_only=True):
     edge: str
     lrs: np.ndarray
     losses: np.ndarray
+    start_loss: float | None = None
 
 
 class RateAt(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,12 +15,12 @@ from stepsize._result import finite_or_none, provenance
 from stepsize._words import duration
 from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import checked_schedule
-from stepsize.decide.known_rate import known_rate
+from stepsize.decide.known_rate import besides, known_rate, left
 from stepsize.decide.rehearsal import Rehearsal, Shape, at_rate, merged, rehearse, with_more_seeds
 from stepsize.decide.schedule_comparison_result import ScheduleComparison, ScheduleRow
 from stepsize.decide.speed import Speed, fitted_steps, seconds_per_update
 from stepsize.decide.verdict import learns
-from stepsize.estimate.paired import paired_difference
+from stepsize.estimate.paired import Difference, differences
 from stepsize.schedules import Schedule
 from stepsize.task import Task
 from stepsize.training import Cost
@@ -50,7 +50,7 @@ _log = logging.getLogger("stepsize")
 
 def compare_schedules(
     task: Task,
-    schedules: Sequence[Schedule | str] = SCHEDULES,
+    schedules: Sequence[Schedule | str] | None = None,
     *,
     lr: float | None = None,
     steps: int | None = None,
@@ -64,15 +64,17 @@ def compare_schedules(
     Every schedule's shape is compressed into the same number of updates and trained at the same rates with
     the same seeds and batches; its grid goes on past an edge that turns out best. Where a stack does not make
     runs cheap, the first seed alone tries all rates. Differences are paired by seed, so that what seeds have
-    in common drops out.
+    in common drops out, and what they leave is taken from all schedules together
+    (`stepsize.estimate.paired.differences`).
 
     Args:
         task: what to train; nothing of it is changed.
-        schedules: at least two, as `Schedule`s or their texts; their own peaks do not matter.
+        schedules: at least two, as `Schedule`s or their texts; their own peaks do not matter. By default
+            four, or those of them that the run is long enough for.
         lr: about where rates are tried; by default what `find_lr` finds for the first schedule.
         steps: updates of every run; by default the task's whole horizon, or what the budget has room for.
         seeds: counting up from the task's.
-        budget: what the comparison may cost, besides a rate to begin with, as "2 runs" of a plain loop, or
+        budget: what the comparison may cost, a rate to begin with included, as "2 runs" of a plain loop, or
             "60 s": fits `steps` to it, and ends with the schedules done when a time is over.
         progress: True for a bar on stderr, False for silence, or a `Reporter`.
         announce: told in a sentence what will be done and about how long it takes, before it starts; by
@@ -85,7 +87,7 @@ def compare_schedules(
         ValueError: fewer than two schedules or the same one twice, numbers out of range, `steps` and `budget`
             both, or no rate was given and `find_lr` has none.
     """
-    parsed = checked_schedules(schedules)
+    parsed = checked_schedules(fitting_schedules(task) if schedules is None else schedules)
     texts = list(parsed)
     integer("seeds", seeds, at_least=1)
     if steps is not None and budget is not None:
@@ -99,18 +101,19 @@ def compare_schedules(
     chosen = tuple(task.seed + i for i in range(seeds))
     done: dict[str, _Tried] = {}
     ended = ""
+    if limit is not None:
+        length = _affordable(task, left(limit, lr), len(texts), seeds)
+    seconds = len(texts) * min(_costs(Speed.of(task), seeds, length)) * seconds_per_update(task)
+    (announce or _log.info)(
+        f"Comparing {len(texts)} schedules over {length:,} updates at {len(FACTORS)} rates or more with "
+        f"{seeds} seeds: about {duration(seconds)} on this machine{besides(lr)}."
+    )
     with reporting(progress) as reporter:
-        about, _ = known_rate(task, lr, schedule=parsed[texts[0]], progress=reporter)
         if limit is not None:
-            length = _affordable(task, limit, len(texts), seeds)
             reporter = limit.clocked(reporter)
-        seconds = len(texts) * min(_costs(Speed.of(task), seeds, length)) * seconds_per_update(task)
-        (announce or _log.info)(
-            f"Comparing {len(texts)} schedules over {length:,} updates at {len(FACTORS)} rates or more with "
-            f"{seeds} seeds: about {duration(seconds)} on this machine."
-        )
-        reporter.expect(length * len(FACTORS) * seeds * len(texts))
         try:
+            about, _ = known_rate(task, lr, schedule=parsed[texts[0]], budget=limit, progress=reporter)
+            reporter.expect(length * len(FACTORS) * seeds * len(texts))
             for text, schedule in parsed.items():
                 reporter.phase(f"schedule {text}")
                 done[text] = _best_of(task, Shape.of(schedule, task), about, chosen, length, reporter)
@@ -119,6 +122,18 @@ def compare_schedules(
         except OutOfTimeError:
             ended = "out_of_time"
     return _compared(task, done, ended, [text for text in texts if text not in done], length, chosen)
+
+
+def fitting_schedules(task: Task) -> list[str]:
+    """Those of `SCHEDULES` that the task's run has room for: a phase needs an update at least."""
+    fitting = []
+    for text in SCHEDULES:
+        try:
+            Shape.of(checked_schedule(text), task)
+        except ValueError:
+            continue
+        fitting.append(text)
+    return fitting
 
 
 def checked_schedules(schedules: Sequence[Schedule | str]) -> dict[str, Schedule]:
@@ -207,8 +222,10 @@ def _compared(
 ) -> ScheduleComparison:
     order = sorted((text for text in done if done[text].best is not None), key=lambda text: done[text].loss)
     best = order[0] if order else None
-    rows = [_row(text, done[text], None if best is None else done[best], len(order) - 1) for text in order]
-    rows += [_row(text, done[text], None, 1) for text in done if text not in order]
+    ends = [one.best.losses[:, 0] for text in order if (one := done[text]).best is not None]
+    behind = differences(np.stack(ends, axis=1), 0) if ends else []
+    rows = [_row(text, done[text], difference) for text, difference in zip(order, behind, strict=True)]
+    rows += [_row(text, done[text], None) for text in done if text not in order]
     cost = sum((one.cost for one in done.values()), Cost(updates=0, samples=0, seconds=0.0, runs=0.0))
     reasons = {one.grid.engine_reason for one in done.values() if one.grid.engine_reason}
     warnings = {f"trained one after another: {reason}" for reason in reasons}
@@ -231,11 +248,8 @@ def _compared(
     )
 
 
-def _row(text: str, tried: _Tried, best: _Tried | None, comparisons: int) -> ScheduleRow:
+def _row(text: str, tried: _Tried, behind: Difference | None) -> ScheduleRow:
     grid, mine = tried.grid, tried.best
-    behind = None
-    if mine is not None and best is not None and best.best is not None:
-        behind = paired_difference(mine.losses[:, 0], best.best.losses[:, 0], comparisons=comparisons)
     return ScheduleRow(
         schedule=text,
         lr=None if mine is None else float(mine.lrs[0]),

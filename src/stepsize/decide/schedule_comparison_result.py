@@ -34,9 +34,8 @@ class ScheduleComparison(Result, frozen=True, kw_only=True, eq=False):
     """Schedules by their held-out loss after `steps` updates, the lowest first.
 
     `best` is the first one's text, None if nothing learned; `alike` those that cannot be told from it.
-    `status` is "ok", "no_answer", "interrupted" or "out_of_time" (schedules not tried are left
-    out). `steps` updates stand
-    for the task's `horizon`, with each shape compressed into them.
+    `status` is "ok", "no_answer", "interrupted" or "out_of_time" (schedules not tried are left out). `steps`
+    updates stand for the task's `horizon`, with each shape compressed into them.
     """
 
     status: str

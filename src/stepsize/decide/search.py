@@ -9,28 +9,37 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from stepsize._progress import Reporter
 from stepsize.decide.budget import Budget
+from stepsize.decide.grids import between, beyond, centred, edge, spaced
 from stepsize.decide.plan import (
     DECIDE_FACTOR,
+    DECIDED,
+    FIRST,
+    IN_DOUBT,
+    LEAST_UPDATES,
     LOCATED,
     MOST_SEEDS,
+    REACH,
+    SHARES,
     WEED_FACTOR,
+    WEEDED,
     Plan,
     best_plan,
     ordinary_plan,
 )
-from stepsize.decide.rehearsal import Rehearsal, Shape, merged, rehearse
-from stepsize.decide.speed import Speed
+from stepsize.decide.rehearsal import Rehearsal, Shape, affordable_average, merged, rehearse, with_more_seeds
+from stepsize.decide.speed import RECORDING, Speed
 from stepsize.estimate import Shift, basin
 from stepsize.measure.curve import Curve
 from stepsize.measure.range_test import spaced_plan
 from stepsize.measure.rising import measure_curve
 from stepsize.task import Task
-from stepsize.training import Cost
+from stepsize.training import Cost, Records
 
 FEWEST_BRACKET, MOST_BRACKET = 30, 60
 """Updates of the range test: an eighth of the run, within these; six per decade over its ten decades."""
@@ -47,8 +56,21 @@ BROKEN = 0.5
 CLEAR = 2.0
 """Ranges of the range test's first losses that a fall must exceed to be one."""
 
-EXTENSIONS = 4
-"""How often a round goes on past an edge of its grid that turned out best, each time by one rate more."""
+EXTENSIONS = 4, 8
+"""How often a round goes on past an edge of its grid that turned out best: as a stack, and otherwise."""
+
+LONGER = 1.5
+"""How many times as long as the last rehearsal one that refines it is at least."""
+
+REFINED, ANEW = 4.0, 5
+"""Rates that such a round tries without a stack, on average, and in a stack that is recorded for it."""
+
+FULL_LENGTH = 6
+"""Rates that a stack holds at full length where shorter rehearsals learned nothing: a factor of ten."""
+
+BELOW_BROKEN = 3
+"""Steps of the weeding grid from the rate that broke down in the range test to the middle of those that a
+round without a stack starts with: a factor of ten."""
 
 
 class Search:
@@ -72,6 +94,9 @@ class Search:
         self._started = time.perf_counter()
         self._reporter = reporter if budget is None else budget.clocked(reporter)
         self._speed = Speed.of(task)
+        self._records = Records()
+        self._spent = 0.0
+        self._width = 0  # members of the stack that was recorded last
         self.bracket: Curve | None = None
         self.rehearsals: list[Rehearsal] = []
 
@@ -85,24 +110,91 @@ class Search:
     def run(self) -> None:
         """Bracket, weed, decide."""
         low, high = self._bracket()
-        plan = self._plan(math.log(high / low))
-        self._expect(plan, math.log(high / low))
+        span = math.log(high / low)
+        plan = self._plan(span)
+        self._expect(plan)
         if plan.weed is None:
-            grid = _spaced(low, high, DECIDE_FACTOR)
+            grid = spaced(low, high, DECIDE_FACTOR)
         else:
-            weeding = f"weeding, {plan.weed:,} updates"
-            weeded = self._round(_spaced(low, high, WEED_FACTOR), plan.weed, 1, WEED_FACTOR, weeding)
+            weeded = self._weed(high, plan)
             if weeded.best is None or not np.isfinite(weeded.start_loss):
                 return
+            if plan.stacked and not self._speed.stacks:
+                plan = self._plan(span)  # what was paid for as a stack is dearer without
             grid = self._around(weeded, plan)
-        self._round(grid, plan.last, plan.seeds, DECIDE_FACTOR, f"deciding, {plan.last:,} updates")
+        phase = f"deciding, {plan.last:,} updates"
+        seeds = self.seeds[: plan.seeds]
+        if plan.together or len(seeds) == 1:
+            self._round(grid, plan.last, seeds, DECIDE_FACTOR, phase, plan)
+            return
+        found = self._round(grid, plan.last, seeds[:1], DECIDE_FACTOR, phase, plan)
+        for seed in seeds[1:]:
+            found = with_more_seeds(found, self._rehearse(found.lrs, plan.last, [seed], phase, plan))
+            self.rehearsals[-1] = found
+
+    def refine(self, lr: float, shift: Shift) -> bool:
+        """Rehearse an answer that is in doubt for longer, or with one more seed; False if it costs too much.
+
+        `shift` is what the full run is thought to be off the last rehearsal by.
+        """
+        last, affordable = self.rehearsals[-1], self._allowed() - self._spent
+        if last.steps == self._task.steps:
+            return self._one_more_seed(last, affordable)
+        lengths = [round(share * self._task.steps) for share in SHARES]
+        plans = [self._longer(length) for length in lengths if length >= LONGER * last.steps]
+        plan = next((plan for plan in plans if plan.cost <= affordable), None)
+        if plan is None:
+            return False
+        way = math.log(plan.last / last.steps) / -math.log(last.share)
+        factor = min(DECIDE_FACTOR, math.exp(2 * REACH * shift.spread / (plan.rates - 1)))
+        grid = centred(lr * math.exp((way - 1) * shift.mean), plan.rates, factor)
+        self._reporter.expect(plan.last * plan.rates)
+        self._round(grid, plan.last, self.seeds[:1], factor, f"in doubt, {plan.last:,} updates", plan)
+        return True
+
+    def _longer(self, length: int) -> Plan:
+        """The cheapest way to rehearse a few rates: a stack that is recorded already, a new one, or none."""
+        looped = Plan(None, length, FIRST, 1, False, False, REFINED * self._speed.looped(1, length))
+        plans = [looped]
+        for rates, recording in ((self._width, 0.0), (ANEW, RECORDING)):
+            if rates:
+                cost = recording + self._speed.stacked(rates, length)
+                plans.append(Plan(None, length, rates, 1, True, False, cost))
+        return min(plans, key=lambda plan: plan.cost)
+
+    def _one_more_seed(self, last: Rehearsal, affordable: float) -> bool:
+        count, steps = len(last.lrs), last.steps
+        stacked = self._speed.stacked(count, steps) + (RECORDING if count != self._width else 0.0)
+        cost = min(stacked, self._speed.looped(count, steps))
+        seeds = [seed for seed in self.seeds if seed not in last.seeds]
+        if not seeds or cost > affordable:
+            return False
+        plan = Plan(None, steps, count, 1, stacked == cost, False, cost)
+        self._reporter.expect(steps * count)
+        more = self._rehearse(last.lrs, steps, seeds[:1], "in doubt: one more seed", plan)
+        self.rehearsals[-1] = with_more_seeds(last, more)
+        return True
+
+    def _allowed(self) -> float:
+        """What all rounds may cost, in updates of a plain loop, where the answer is in doubt."""
+        assert self.bracket is not None
+        if self._budget is None:
+            return max(IN_DOUBT * self._task.steps, LEAST_UPDATES)
+        if self._budget.runs is not None:
+            return self._budget.runs * self._task.steps
+        assert self._budget.seconds is not None
+        left = self._budget.seconds - (time.perf_counter() - self._started)
+        return self._spent + left * self.bracket.cost.updates / self.bracket.cost.seconds
 
     def full_length(self) -> None:
-        """Rehearse the rates of the last round once more over the whole horizon."""
+        """Rehearse some rates about the best one of the last round over the whole horizon."""
         last = self.rehearsals[-1]
-        self._round(
-            last.lrs, self._task.steps, len(last.seeds), DECIDE_FACTOR, "no progress yet: full length"
-        )
+        assert last.best is not None
+        engine = self._speed.engine(FULL_LENGTH * len(last.seeds), self._task.steps)
+        stacked = engine == "auto"
+        plan = Plan(None, self._task.steps, FULL_LENGTH, len(last.seeds), stacked, True, 0.0)
+        grid = centred(float(last.lrs[last.best]), FULL_LENGTH if stacked else FIRST, DECIDE_FACTOR)
+        self._round(grid, plan.last, last.seeds, DECIDE_FACTOR, "no progress yet: full length", plan)
 
     def _bracket(self) -> tuple[float, float]:
         """Smallest and largest rate worth rehearsing, from a range test."""
@@ -117,6 +209,7 @@ class Search:
             engine="loop",
             progress=self._reporter.advance,
         )
+        self._spent += self.bracket.cost.updates
         stirred, broken = _limits(self.bracket)
         high = min(broken, self.lr_max)
         # Rates that grow by a factor q with each update sum up to lr / ln q. A quarter of the real run at
@@ -127,67 +220,92 @@ class Search:
 
     def _plan(self, span: float) -> Plan:
         assert self.bracket is not None
-        steps, spent = self._task.steps, float(self.bracket.cost.updates)
+        steps = self._task.steps
         if self._budget is None:
-            return ordinary_plan(steps, span, spent, self._speed, self._wanted_seeds)
-        if self._budget.runs is not None:
-            affordable = self._budget.runs * steps - spent
-        else:
-            assert self._budget.seconds is not None
-            left = self._budget.seconds - (time.perf_counter() - self._started)
-            affordable = left * spent / self.bracket.cost.seconds
-        return best_plan(steps, span, affordable, self._speed, self._wanted_seeds)
+            return ordinary_plan(steps, span, self._spent, self._speed, self._wanted_seeds)
+        return best_plan(steps, span, self._allowed() - self._spent, self._speed, self._wanted_seeds)
 
-    def _expect(self, plan: Plan, span: float) -> None:
+    def _expect(self, plan: Plan) -> None:
         """Member-updates that a search without surprises takes, for the progress display."""
         assert self.bracket is not None
-        weeding = 0 if plan.weed is None else plan.weed * round(span / math.log(WEED_FACTOR) + 1)
-        self._reporter.expect(self.bracket.cost.updates + weeding + plan.last * plan.rates * plan.seeds)
+        weeded, decided = (plan.rates, plan.rates) if plan.stacked else (WEEDED, DECIDED)
+        weeding = 0 if plan.weed is None else round(plan.weed * weeded)
+        rates = plan.rates if plan.weed is None else round(decided)
+        self._reporter.expect(self.bracket.cost.updates + weeding + plan.last * rates * plan.seeds)
+
+    def _weed(self, high: float, plan: Plan) -> Rehearsal:
+        """Rates of one seed below the one that broke down, then on towards the best."""
+        assert plan.weed is not None
+        if plan.stacked:
+            grid = high / WEED_FACTOR ** np.arange(plan.rates)
+        else:
+            grid = centred(high / WEED_FACTOR**BELOW_BROKEN, FIRST, WEED_FACTOR)
+        phase = f"weeding, {plan.weed:,} updates"
+        return self._round(grid, plan.weed, self.seeds[:1], WEED_FACTOR, phase, plan)
 
     def _around(self, weeded: Rehearsal, plan: Plan) -> np.ndarray:
-        """The plan's rates about where the weeding round lets the best of the last round expect."""
+        """Rates about where the weeding round lets the best of the last round expect."""
         shift = Shift.to_full_length(weeded.steps / plan.last, located=LOCATED)
-        centre = math.log(_centre(weeded)) + shift.mean
-        half = (plan.rates - 1) / 2 * math.log(DECIDE_FACTOR)
-        return np.clip(
-            np.exp(np.linspace(centre - half, centre + half, plan.rates)), self.lr_min, self.lr_max
+        return centred(
+            _centre(weeded) * math.exp(shift.mean), plan.rates if plan.stacked else FIRST, DECIDE_FACTOR
         )
 
-    def _round(self, grid: np.ndarray, steps: int, seeds: int, factor: float, phase: str) -> Rehearsal:
+    def _round(
+        self, grid: np.ndarray, steps: int, seeds: Sequence[int], factor: float, phase: str, plan: Plan
+    ) -> Rehearsal:
         """Rehearse a grid, and go on past an edge for as long as the best rate stands there."""
-        result = self._rehearse(np.unique(grid), steps, self.seeds[:seeds], phase)
+        grid = np.unique(np.clip(grid, self.lr_min, self.lr_max))
+        result = self._rehearse(grid, steps, seeds, phase, plan)
         self.rehearsals.append(result)
-        for number in range(EXTENSIONS):
-            more = self._past_edge(result, factor, 2 + number)
+        for number in range(EXTENSIONS[0 if plan.stacked else 1]):
+            count = len(grid) if plan.stacked else 1 + number // 2
+            more = self._more(result, factor, count, stacked=plan.stacked)
             if not more.size:
                 break
-            result = merged(result, self._rehearse(more, steps, result.seeds, phase))
+            result = merged(result, self._rehearse(more, steps, seeds, phase, plan))
             self.rehearsals[-1] = result
         return result
 
-    def _rehearse(self, lrs: np.ndarray, steps: int, seeds: Sequence[int], phase: str) -> Rehearsal:
+    def _rehearse(
+        self, lrs: np.ndarray, steps: int, seeds: Sequence[int], phase: str, plan: Plan
+    ) -> Rehearsal:
         self._reporter.phase(phase)
-        return rehearse(
+        result = rehearse(
             self._task,
             self._shape,
             lrs,
             seeds=seeds,
             steps=steps,
-            engine=self._speed.engine(len(lrs) * len(seeds), steps),
+            averaged=affordable_average(self._task, self._shape, steps),
+            engine="auto" if plan.stacked and self._speed.stacks else "loop",
+            records=self._records,
             progress=self._reporter.advance,
         )
+        if result.engine_reason:
+            self._speed = replace(self._speed, stacks=False)
+        if result.engine == "loop":
+            self._spent += self._speed.looped(len(lrs), steps) * len(seeds)
+        else:
+            members = len(lrs) * len(seeds)
+            recording = RECORDING if members != self._width else 0.0
+            self._spent += self._speed.stacked(members, steps) + recording
+            self._width = members
+        return result
 
-    def _past_edge(self, result: Rehearsal, factor: float, count: int) -> np.ndarray:
-        """So many rates above the largest one if it is the best, or one more below the smallest."""
-        if not np.isfinite(result.start_loss):
+    def _more(self, result: Rehearsal, factor: float, count: int, *, stacked: bool) -> np.ndarray:
+        """Further rates where the best one has no neighbour on one side; none where it has both.
+
+        A stack is recorded for `count` members: of those that it takes anyway, half go between the rates at
+        that edge. Without a stack as many go beyond it as there are steps already.
+        """
+        side = edge(result.best, len(result.lrs)) if np.isfinite(result.start_loss) else 0
+        if side == 0:
             return np.array([])
-        if result.best is None or result.best == 0:
-            below = result.lrs[0] / factor ** np.arange(1, count + 2)
-            return np.asarray(below[below >= self.lr_min * (1 - 1e-9)])
-        if result.best == len(result.lrs) - 1:
-            above = result.lrs[-1] * factor ** np.arange(1, count + 1)
-            return np.asarray(above[above <= self.lr_max * (1 + 1e-9)])
-        return np.array([])
+        within = count // 2 if stacked and result.best is not None else 0
+        outside = beyond(result.lrs, side, count - within, factor, self.lr_min, self.lr_max)
+        if not outside.size:
+            return outside
+        return np.concatenate([outside, between(result.lrs, side, within)])
 
 
 def _limits(curve: Curve) -> tuple[float, float]:
@@ -220,10 +338,3 @@ def _centre(result: Rehearsal) -> float:
         return float(result.lrs[result.best])
     near = basin(result.lrs, result.losses, result.start_loss, share=0.02)
     return math.sqrt(near.low * near.high)
-
-
-def _spaced(low: float, high: float, factor: float) -> np.ndarray:
-    """Rates from low to high, evenly in log rate, no further apart than the factor."""
-    if high <= low:
-        return np.array([low])
-    return np.geomspace(low, high, math.ceil(math.log(high / low) / math.log(factor) - 1e-9) + 1)

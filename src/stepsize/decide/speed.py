@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,9 +18,9 @@ from stepsize.task import Task
 from stepsize.training import EngineName, Member, train
 from stepsize.training.evaluation import STREAM_BATCHES
 
-RECORDING = 140.0
-"""Updates of a plain loop that setting up a stack costs: 30 to 130 for the seventeen nets of
-benchmarks/regret on one core, and some 60 more for its evaluations."""
+RECORDING, RESTART = 80.0, 25.0
+"""Updates of a plain loop that recording a stack costs, and that setting up any stack does: 40 to 110 and
+15 to 45 for the nets of benchmarks/regret on one core."""
 
 CALLS = {"cpu": 8e6, "cuda": 1e9}
 """Floating-point operations that take as long as the calls to torch for one parameter tensor do: what fits
@@ -105,17 +106,19 @@ class Speed:
         return cls(member=member, evaluation=member * held_out / (3 * task.batch_size))
 
     def cost(self, members: int, steps: int) -> float:
-        """What training so many members so far costs, held-out losses at both ends included."""
-        return self._plain_or_stacked(members, steps)[0]
+        """What so many members cost by the cheaper engine, recording and held-out losses included."""
+        return min(self.looped(members, steps), self.stacked(members, steps) + RECORDING)
 
     def engine(self, members: int, steps: int) -> EngineName:
         """The engine that takes less time for it."""
-        return self._plain_or_stacked(members, steps)[1]
+        return "auto" if self.stacked(members, steps) + RECORDING < self.looped(members, steps) else "loop"
 
-    def _plain_or_stacked(self, members: int, steps: int) -> tuple[float, EngineName]:
-        plain = float(members * steps)
-        stacked = RECORDING + steps * (1 + (members - 1) * self.member)
-        judging = 2 * members * self.evaluation
-        if self.stacks and stacked < plain:
-            return stacked + judging, "auto"
-        return plain + judging, "loop"
+    def looped(self, members: int, steps: int) -> float:
+        """What so many members cost one after another; their start is evaluated once."""
+        return members * (steps + self.evaluation) + self.evaluation
+
+    def stacked(self, members: int, steps: int) -> float:
+        """What they cost as a stack that is recorded already; infinite if the task does not stack."""
+        if not self.stacks:
+            return math.inf
+        return RESTART + steps * (1 + (members - 1) * self.member) + (members + 1) * self.evaluation

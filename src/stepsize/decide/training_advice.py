@@ -14,7 +14,7 @@ from stepsize.decide.rehearsal import Rehearsal
 from stepsize.decide.schedule_comparison_result import ScheduleComparison
 from stepsize.decide.warmup_result import WarmupComparison
 
-Part = Literal["batch size", "learning rate", "schedule", "warm-up", "momentum", "weight decay"]
+Part = Literal["batch size", "learning rate", "schedule", "warm-up", "momentum", "first beta", "weight decay"]
 
 
 class Omission(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import LR_MAX, LR_MIN, checked_schedule
 from stepsize.decide.omissions import settings
 from stepsize.decide.rehearsal import Shape
-from stepsize.decide.schedule_comparison import SCHEDULES, checked_schedules
+from stepsize.decide.schedule_comparison import checked_schedules, fitting_schedules
 from stepsize.decide.training_advice import TrainingAdvice
 from stepsize.decide.tuning import Tuning
 from stepsize.decide.tuning_plan import TuningPlan
@@ -36,7 +36,7 @@ def tune(
     schedule: Schedule | str | None = None,
     objective: Objective = "time",
     batch_sizes: Sequence[int] | int | None = None,
-    schedules: Sequence[Schedule | str] = SCHEDULES,
+    schedules: Sequence[Schedule | str] | None = None,
     limit: str | None = None,
     memory: int | None = None,
     budget: str | None = None,
@@ -63,7 +63,7 @@ def tune(
             has them.
         batch_sizes: to try; one alone is taken as given, such as `task.batch_size`. By default five about
             the task's own, and beyond, without a budget, if the best is the last.
-        schedules: to compare, with no warm-up.
+        schedules: to compare, with no warm-up; by default as `compare_schedules`.
         limit: training time for the objective "budget".
         memory: bytes that a batch may use, as for `throughput`.
         budget: what the answer may cost, as "5 runs" of a plain loop, "60 s", "5 min" or "2 h"; by default 26
@@ -94,10 +94,12 @@ def tune(
     sizes = [batch_sizes] if isinstance(batch_sizes, int) else batch_sizes
     own = task
     if sizes is not None:
-        sizes = checked_sizes(task, sizes)
+        sizes, _ = checked_sizes(task, sizes)
         own = with_batch_size(task, sizes[0]) if len(sizes) == 1 else task
     if schedule is None:
-        for candidate in checked_schedules(schedules).values():
+        for candidate in checked_schedules(
+            fitting_schedules(own) if schedules is None else schedules
+        ).values():
             Shape.of(candidate, own)  # raises now what it would raise after the batch size's search
     if limit is not None:
         Budget.parse(limit, "limit")

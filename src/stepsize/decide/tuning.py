@@ -20,6 +20,7 @@ from stepsize.decide.training_advice import Omission
 from stepsize.decide.tuning_plan import Part, TuningPlan
 from stepsize.decide.warmup import find_warmup
 from stepsize.decide.warmup_result import WarmupComparison
+from stepsize.measure.trainable import obstacle
 from stepsize.schedules import Schedule
 from stepsize.schedules.phases import warmup
 from stepsize.task import Task
@@ -51,7 +52,7 @@ class Tuning:
     plan: TuningPlan
     objective: Objective
     sizes: Sequence[int] | None
-    schedules: Sequence[Schedule | str]
+    schedules: Sequence[Schedule | str] | None
     limit: str | None
     memory: int | None
     seeds: int | None
@@ -80,8 +81,11 @@ class Tuning:
     def _decide(self) -> None:
         lr = None
         if "begin" in self.plan.costs:
-            lr = rough_rate(self._find("begin"))
+            found = self._find("begin")
+            lr = rough_rate(found)
             if lr is None:
+                if found.status == "out_of_time":  # its share was too small: the rate matters most
+                    self._find("rate", self.plan.left(self.costs))
                 return
         if lr is not None and "batch size" in self.plan.costs:
             lr = self._choose_batch(lr)
@@ -100,11 +104,11 @@ class Tuning:
             and str(rate.schedule.at(1.0)) == str(self.schedule.at(1.0))
         )
 
-    def _find(self, part: Part) -> Advice:
+    def _find(self, part: Part, budget: str | None = None) -> Advice:
         found = find_lr(
             self.task,
             schedule=self.schedule,
-            budget=self.plan.cost(part) if self.plan.limited else None,
+            budget=budget or (self.plan.cost(part) if self.plan.limited else None),
             seeds=self.seeds,
             lr_min=self.rates[0],
             lr_max=self.rates[1],
@@ -120,9 +124,9 @@ class Tuning:
 
     def _choose_batch(self, lr: float) -> float:
         own = self.task.batch_size
-        found = self._try_batches(self.sizes or sizes_about(own, self.task.samples), lr)
+        found = self._try_batches(self.sizes or sizes_about(own, self.task), lr)
         if found.status == "edge" and found.batch_size and self.sizes is None and not self.plan.limited:
-            beyond = sizes_about(found.batch_size, self.task.samples)
+            beyond = sizes_about(found.batch_size, self.task)
             if not set(beyond) <= {row.batch_size for row in found.times}:
                 found = self._try_batches(sorted({own, *beyond}), lr)
         size = chosen_size(found, own)
@@ -258,10 +262,11 @@ class Tuning:
             self.notes.append("no check at full length: the budget ended")
 
 
-def sizes_about(batch_size: int, samples: int | None) -> list[int]:
-    """Batch sizes a factor of two apart about one, as far as there is data for them."""
-    most = math.inf if samples is None else samples
-    return sorted({size for factor in FACTORS if 1 <= (size := round(factor * batch_size)) <= most})
+def sizes_about(batch_size: int, task: Task) -> list[int]:
+    """Batch sizes a factor of two apart about one, as far as there is data and the task can be trained."""
+    most = math.inf if task.samples is None else task.samples
+    sizes = {size for factor in FACTORS if 1 <= (size := round(factor * batch_size)) <= most}
+    return sorted(size for size in sizes if not obstacle(task, size))
 
 
 def _untold(text: str) -> None:

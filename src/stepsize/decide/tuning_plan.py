@@ -10,6 +10,7 @@ from stepsize._words import duration
 from stepsize.decide.budget import Budget
 from stepsize.decide.speed import seconds_per_update
 from stepsize.task import Task
+from stepsize.training import Cost
 
 Part = Literal["begin", "batch size", "schedule", "warm-up", "rate", "settings", "check"]
 """`begin` is a rate for the batch size to start from, `rate` the one advised, `settings` the trial without
@@ -43,6 +44,17 @@ another as long as it lasts, what remains is shared out by `WEIGHTS`. The rate h
 BEGIN = 0.3
 """The same for the rate to begin with, which `SEARCHED` parts need."""
 
+SETTING_UP: dict[Part, float] = {
+    "begin": 1.0,
+    "batch size": 5.0,
+    "schedule": 2.0,
+    "warm-up": 0.5,
+    "rate": 1.0,
+    "settings": 0.5,
+    "check": 0.5,
+}
+"""Seconds below which a part tells little however short a run is: stacks are recorded anew for each."""
+
 SEARCHED: tuple[Part, ...] = ("batch size", "schedule", "warm-up")
 
 ORDER: tuple[Part, ...] = ("begin", *SEARCHED, "rate", "settings", "check")
@@ -75,10 +87,10 @@ class TuningPlan:
         runs = max(total, FLOOR / full)
         if budget is not None:
             runs = budget.runs or (budget.seconds or 0.0) / full
-        least = _affordable(wanted, runs)
+        timed = budget is not None and budget.seconds is not None
+        least = _affordable(wanted, runs, 1 / full if timed else 0.0)
         poor = [part for part in wanted if part not in least]
         rest = (runs - sum(least.values())) / sum(WEIGHTS[part] for part in least)
-        timed = budget is not None and budget.seconds is not None
         costs: dict[Part, Budget] = {}
         for part in (part for part in ORDER if part in least):
             amount = least[part] + rest * WEIGHTS[part]
@@ -89,6 +101,11 @@ class TuningPlan:
     def cost(self, part: Part) -> str:
         """What a part may cost, as text."""
         return self.costs[part].part(1.0)
+
+    def left(self, spent: Sequence[Cost]) -> str:
+        """What remains of the seconds expected in all, a tenth of them at least, as text."""
+        seconds = max(0.1 * self.seconds, self.seconds - sum(cost.seconds for cost in spent))
+        return Budget(seconds=seconds).part(1.0)
 
     def room(self, part: Part) -> float:
         """What it may cost, in updates of a plain loop of the task as it was."""
@@ -105,13 +122,17 @@ class TuningPlan:
         )
 
 
-def _affordable(wanted: Sequence[Part], runs: float) -> dict[Part, float]:
-    """What each part gets at least, for those that there is room for."""
-    least: dict[Part, float] = {"rate": min(runs, LEAST["rate"])}
+def _affordable(wanted: Sequence[Part], runs: float, second: float) -> dict[Part, float]:
+    """What each part gets at least, for those that there is room for; a `second` is so many runs."""
+
+    def needed(part: Part) -> float:
+        return max(BEGIN if part == "begin" else LEAST[part], SETTING_UP[part] * second)
+
+    least: dict[Part, float] = {"rate": min(runs, needed("rate"))}
     for part in wanted:
-        more = {part: LEAST[part]}
+        more = {part: needed(part)}
         if part in SEARCHED and "begin" not in least:
-            more["begin"] = BEGIN
+            more["begin"] = needed("begin")
         if part != "rate" and sum(least.values()) + sum(more.values()) <= runs:
             least |= more
     return least

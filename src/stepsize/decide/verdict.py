@@ -12,7 +12,7 @@ from scipy import special
 from stepsize.decide.advice import ENDED, AdviceStatus, Price
 from stepsize.decide.reasons import reasons, warnings
 from stepsize.decide.rehearsal import Rehearsal
-from stepsize.estimate import Basin, Regret, Shift, basin, loss_at
+from stepsize.estimate import Basin, Regret, Shift, basin, loss_at, overfitting
 from stepsize.estimate.transfer import SLOPE_SPREAD
 from stepsize.measure.curve import Curve
 
@@ -47,7 +47,11 @@ FLAT = 1e-6
 
 @dataclass(frozen=True)
 class Verdict:
-    """The status, the rate and its interval (None without an answer), and how it was reached."""
+    """The status, the rate and its interval (None without an answer), and how it was reached.
+
+    `doubt` is the share of the progress that the rate is expected to lose in the full run, whose curve over
+    ln(rate) lies off the last rehearsal's by `shift`.
+    """
 
     status: AdviceStatus
     why: str
@@ -57,6 +61,8 @@ class Verdict:
     expected_loss: float | None = None
     prices: tuple[Price, ...] = ()
     warnings: tuple[str, ...] = ()
+    doubt: float = 0.0
+    shift: Shift | None = None
 
 
 def judge(rehearsals: list[Rehearsal], *, trained: int | None, held_out: int | None) -> Verdict:
@@ -173,6 +179,8 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
         last.share,
         located=math.hypot(LEAST_SPREAD, math.log(found.high / found.low) / 4),
         room=regret.room_above(math.log(found.high * found.low) / 2),
+        overfit=overfitting(last.mean, last.lowest, last.start_loss),
+        late=last.late,
     )
     safe = last.lrs[-1] if found.cliff is None else last.lrs[last.lrs < found.cliff][-1]
     rates = np.geomspace(last.lrs[0], safe, CANDIDATES)
@@ -188,6 +196,8 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
         expected_loss=found.best_loss,
         prices=_prices(last, found, lr, lambda rate: float(regret.expected(rate, shift))),
         warnings=warnings(last, found, lr),
+        doubt=float(regret.expected(lr, shift)),
+        shift=shift,
     )
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from msgspec import structs
 
 from stepsize._check_task import integer, positive_rate
 from stepsize._progress import OutOfTimeError, Reporter, reporting
@@ -14,13 +15,13 @@ from stepsize._result import finite_or_none, provenance
 from stepsize._words import duration
 from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import checked_schedule
-from stepsize.decide.known_rate import known_rate
+from stepsize.decide.known_rate import besides, known_rate, left
 from stepsize.decide.rehearsal import Shape, on_part_of_the_data
 from stepsize.decide.schedule_comparison import shape_text
 from stepsize.decide.speed import Speed, fitted_steps, seconds_per_update
 from stepsize.decide.warmup_result import WarmupComparison, WarmupRow
 from stepsize.estimate import mean_over_seeds
-from stepsize.estimate.paired import paired_difference
+from stepsize.estimate.paired import Difference, differences, falls
 from stepsize.schedules import Run, Schedule
 from stepsize.schedules.phases import warmup
 from stepsize.task import Task
@@ -87,8 +88,8 @@ def find_warmup(
         warmups: lengths to try, in updates, rising; by default 0, 10, 30, 100 … up to a quarter of the runs.
         steps: updates of every run; by default a quarter of the task's, or what the budget has room for.
         seeds: counting up from the task's.
-        budget: what the runs may cost, as "1 run" of a plain loop, or "60 s": fits `steps` to it, up to the
-            default, and ends without an answer when a time is over.
+        budget: what the answer may cost, a rate to begin with included, as "1 run" of a plain loop, or
+            "60 s": fits `steps` to it, up to the default, and ends without an answer when a time is over.
         progress: True for a bar on stderr, False for silence, or a `Reporter`.
         announce: told in a sentence what will be done and about how long it takes, before it starts; by
             default the logger "stepsize" is, at level INFO.
@@ -109,27 +110,27 @@ def find_warmup(
     limit = None if budget is None else Budget.parse(budget)
     length = _usual_steps(task) if steps is None else integer("steps", steps, at_least=2)
     if limit is not None:
-        length = min(length, _affordable(task, limit, seeds))
+        length = min(length, _affordable(task, left(limit, lr), seeds))
     if length > task.steps:
         raise ValueError(f"steps must not exceed the task's {task.steps} updates, but is {length}")
     lengths = warmup_lengths(length) if warmups is None else _checked(warmups, length)
     if lr is not None:
         positive_rate("lr", lr)
     chosen = tuple(task.seed + i for i in range(seeds))
+    count = len(lengths) * len(FACTORS) * seeds
+    seconds = Speed.of(task).cost(count, length) * seconds_per_update(task)
+    (announce or _log.info)(
+        f"Comparing {len(lengths)} warm-ups over {length:,} updates at {len(FACTORS)} rates with {seeds} "
+        f"seeds: about {duration(seconds)} on this machine{besides(lr)}."
+    )
     with reporting(progress) as reporter:
-        peak, _ = known_rate(task, lr, schedule=parsed, progress=reporter)
-        count = len(lengths) * len(FACTORS) * seeds
-        seconds = Speed.of(task).cost(count, length) * seconds_per_update(task)
-        (announce or _log.info)(
-            f"Comparing {len(lengths)} warm-ups over {length:,} updates at {len(FACTORS)} rates with {seeds} "
-            f"seeds: about {duration(seconds)} on this machine."
-        )
-        reporter.expect(count * length)
-        reporter.phase("warm-up")
         if limit is not None:
             reporter = limit.clocked(reporter)
-        ended, history = "", None
+        ended, history, peak = "", None, lr
         try:
+            peak, _ = known_rate(task, lr, schedule=parsed, budget=limit, progress=reporter)
+            reporter.expect(count * length)
+            reporter.phase("warm-up")
             history = _trained(task, parsed, peak, lengths, length, chosen, reporter)
         except KeyboardInterrupt:
             ended = "interrupted"
@@ -191,21 +192,23 @@ def _trained(
             for factor in FACTORS:
                 members.append(Member(lr * factor, seed))
                 rates.append(lr * factor * values)
-    return train(
+    engine = Speed.of(small).engine(len(members), steps)
+    history = train(
         small,
         members,
         np.array(rates),
         evaluate_at=[0, steps],
         controls=after.compressed(steps).controls,
-        engine=Speed.of(small).engine(len(members), steps),
+        engine=engine,
         progress=reporter.advance,
     )
+    return structs.replace(history, engine_reason="") if engine == "loop" else history
 
 
 def _compared(
     task: Task,
     schedule: Schedule,
-    lr: float,
+    lr: float | None,
     lengths: Sequence[int],
     steps: int,
     seeds: tuple[int, ...],
@@ -213,21 +216,22 @@ def _compared(
     ended: str,
 ) -> WarmupComparison:
     rows: tuple[WarmupRow, ...] = ()
-    start: float | None = None
+    start, learned = None, False
     warnings: tuple[str, ...] = ()
     cost = Cost(updates=0, samples=0, seconds=0.0, runs=0.0)
     if history is not None:
         rows, cost = _rows(history, lengths, len(seeds)), history.cost
         start = finite_or_none(float(history.val_loss[:, 0].mean()))
+        learned = _learns(history, len(seeds))
         if history.engine_reason:
             warnings = (f"trained one after another: {history.engine_reason}",)
-    chosen = _shortest(rows, start)
+    chosen = _shortest(rows, start) if learned else None
     if chosen is not None and chosen.updates == lengths[-1] > 0:
         warnings += (f"the warm-up of {chosen.updates:,} updates is the longest that was tried",)
     answer = "ok" if chosen is not None else "no_answer"
     return WarmupComparison(
         status=ended or answer,
-        why=_ENDED[ended] if ended else _why(rows, chosen, start, lr),
+        why=_ENDED[ended] if ended else _why(rows, chosen, start, lr or 0.0),
         updates=None if chosen is None else chosen.updates,
         schedule=shape_text(schedule),
         lr=lr,
@@ -242,6 +246,23 @@ def _compared(
     )
 
 
+def _learns(history: History, seeds: int) -> bool:
+    """Whether the run that ends lowest gains more than the luck of which samples are held out."""
+    ends = mean_over_seeds(_by_run(history.val_loss[:, -1], seeds))
+    if not np.isfinite(ends).any():
+        return False
+    best = int(np.argmin(ends))
+    start, end = (_by_run(history.val_folds[:, place], seeds)[:, best] for place in (0, -1))
+    return falls(start, end, tries=len(FACTORS))
+
+
+def _by_run(values: np.ndarray, seeds: int) -> np.ndarray:
+    """Values of members (K, …) as (S, runs, …): members stand in the order length, seed, factor."""
+    rest = values.shape[1:]
+    grid = values.reshape(-1, seeds, len(FACTORS), *rest).swapaxes(0, 1)
+    return grid.reshape(seeds, -1, *rest)
+
+
 def _rows(history: History, lengths: Sequence[int], seeds: int) -> tuple[WarmupRow, ...]:
     grid = (len(lengths), seeds, len(FACTORS))
     ends = history.val_loss[:, -1].reshape(grid)
@@ -252,8 +273,14 @@ def _rows(history: History, lengths: Sequence[int], seeds: int) -> tuple[WarmupR
     best = np.argmin(means, axis=1)
     lowest = int(np.argmin(means.min(axis=1)))
     rows = []
+    finals = np.stack([ends[place, :, best[place]] for place in range(len(lengths))], axis=1)
+    finite = np.isfinite(finals).all(axis=0)
+    told = dict.fromkeys(range(len(lengths)), Difference(math.inf, None, None))
+    if finite.any():
+        places = np.flatnonzero(finite).tolist()
+        told |= zip(places, differences(finals[:, finite], places.index(lowest)), strict=True)
     for place, width in enumerate(lengths):
-        mine, rise = ends[place, :, best[place]], _rise(curves[place])
+        mine, rise = finals[:, place], _rise(curves[place])
         if not np.isfinite(mine).all():
             nothing = WarmupRow(
                 updates=width,
@@ -268,7 +295,7 @@ def _rows(history: History, lengths: Sequence[int], seeds: int) -> tuple[WarmupR
             )
             rows.append(nothing)
             continue
-        behind = paired_difference(mine, ends[lowest, :, best[lowest]], comparisons=len(lengths) - 1)
+        behind = told[place]
         rows.append(
             WarmupRow(
                 updates=width,
@@ -314,8 +341,13 @@ def _lost(row: WarmupRow, rows: Sequence[WarmupRow], start: float | None) -> flo
 
 
 def _why(rows: Sequence[WarmupRow], chosen: WarmupRow | None, start: float | None, lr: float) -> str:
-    if chosen is None:
+    if all(row.loss is None for row in rows):
         return f"Every warm-up diverged at rates from {lr:.3g}: pass a smaller lr."
+    if chosen is None:
+        return (
+            "No run lowered the held-out loss by more than the luck of which samples are held out: "
+            "pass lr= a rate that learns, more steps, or more data."
+        )
     shorter = [row for row in rows if row.updates < chosen.updates]
     if not shorter:
         words = "No warm-up is needed" if chosen.updates == 0 else f"{chosen.updates:,} updates are enough"

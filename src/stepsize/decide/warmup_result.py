@@ -32,16 +32,16 @@ class WarmupComparison(Result, frozen=True, kw_only=True, eq=False):
     """Warm-ups by length, in updates; `updates` is the one advised, None without an answer.
 
     It is the shortest of those that end no more than 0.5% of the progress above the best, not detectably so,
-    and whose early updates bear the rate `lr`. `status` is "ok", "no_answer", "interrupted" or "out_of_time".
-    Runs of `steps` updates stand for the
-    task's `horizon`; warm-ups count in real updates in both.
+    and whose early updates bear the rate `lr` (None if there was no time to find one). `status` is "ok",
+    "no_answer", "interrupted" or "out_of_time". Runs of `steps` updates stand for the task's `horizon`;
+    warm-ups count in real updates in both.
     """
 
     status: str
     why: str
     updates: int | None
     schedule: str
-    lr: float
+    lr: float | None
     rows: tuple[WarmupRow, ...]
     steps: int
     horizon: int
@@ -52,7 +52,8 @@ class WarmupComparison(Result, frozen=True, kw_only=True, eq=False):
     provenance: Provenance
 
     def __str__(self) -> str:
-        run = f"peak rate about {self.lr:.3g}, {self.steps:,} of {self.horizon:,} updates"
+        rate = "no rate" if self.lr is None else f"peak rate about {self.lr:.3g}"
+        run = f"{rate}, {self.steps:,} of {self.horizon:,} updates"
         lines = [f"{self.task}: warm-up before {self.schedule}, {run}  [{self.status}]"]
         lines.append(f"  {'updates':>8} {'peak rate':>10} {'loss':>9} {'early rise':>11}   behind the best")
         lines += [_line(row) for row in self.rows]

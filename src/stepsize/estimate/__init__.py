@@ -5,7 +5,7 @@ from stepsize.estimate.rules import RULES, suggest
 from stepsize.estimate.shape import Shape, read_shape, smooth
 from stepsize.estimate.smoothing import centred_average, debiased_average, finite_length, mean_over_seeds
 from stepsize.estimate.suggestion import Suggestion, SuggestionStatus
-from stepsize.estimate.transfer import Regret, Shift
+from stepsize.estimate.transfer import Regret, Shift, overfitting
 
 __all__ = [
     "RULES",
@@ -22,6 +22,7 @@ __all__ = [
     "loss_at",
     "mean_over_seeds",
     "minimising_rate",
+    "overfitting",
     "read_shape",
     "smooth",
     "suggest",

@@ -76,9 +76,7 @@ def fit_critical_batch(batch_sizes: np.ndarray, updates: np.ndarray, confidence:
     profile = _Profile(B, y)
     best = profile.minimum()
     at_zero, at_infinity = profile.without_gain(), profile.without_saturation()
-    smallest = min(profile.squares(best), at_zero, at_infinity)
-    variance = max(smallest / (n - 2), of_means)
-    cut = smallest + variance * float(special.fdtri(1, n - 2, confidence)) + 1e-15 * n
+    cut, variance = profile.cut(best, of_means, confidence)
     low = None if at_zero <= cut else profile.crossing(best, profile.lowest, cut)
     high = None if at_infinity <= cut else profile.crossing(best, profile.highest, cut)
     ended = profile.squares(best) <= min(at_zero, at_infinity)
@@ -93,6 +91,28 @@ def fit_critical_batch(batch_sizes: np.ndarray, updates: np.ndarray, confidence:
         batch_high=None if high is None else math.exp(high),
         error=math.sqrt(variance),
     )
+
+
+def curve_interval(
+    batch_sizes: np.ndarray, updates: np.ndarray, at: np.ndarray, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """The fitted curve's interval at batch sizes `at` (m,): ends of S (m,) each, by profile likelihood.
+
+    The lowest and highest S that a pair of S_min and B_crit gives whose sum of squares lies within the same
+    cut as for `fit_critical_batch`, which takes the same arguments.
+
+    Raises `ValueError` as that does, and for fewer than five batch sizes, to which nothing is fitted.
+    """
+    B, y, of_means = _checked(batch_sizes, updates)
+    if len(B) < FEWEST:
+        raise ValueError(f"a curve needs at least {FEWEST} batch sizes, but got {len(B)}")
+    profile = _Profile(B, y)
+    best = profile.minimum()
+    cut, _ = profile.cut(best, of_means, confidence)
+    grid, centre, half = profile.within(best, cut)
+    rise = np.logaddexp(0.0, grid[:, None] - np.log(np.asarray(at, dtype=np.float64)))
+    lows, highs = (centre - half)[:, None] + rise, (centre + half)[:, None] + rise
+    return np.exp(lows.min(axis=0)), np.exp(highs.max(axis=0))
 
 
 class _Profile:
@@ -137,16 +157,30 @@ class _Profile:
         beyond = np.flatnonzero(self.squares_at(path) > cut)
         if not beyond.size:
             return end
-        at = max(1, int(beyond[0]))
+        at = int(beyond[0])
+        if at == 0:  # a limit, B_crit → 0 or ∞, fits so well that no value inside comes up to it
+            return best
         return float(optimize.brentq(lambda b: self.squares(b) - cut, path[at - 1], path[at]))
 
-    def intercepts(self, best: float, cut: float) -> tuple[float, float]:
-        """Smallest and largest S_min of all pairs within the cut: SS + n (log S_min − intercept)² <= cut."""
+    def cut(self, best: float, of_means: float, confidence: float) -> tuple[float, float]:
+        """The sum of squares up to which pairs belong to the interval, and the variance behind it."""
+        n = len(self._y)
+        smallest = min(self.squares(best), self.without_gain(), self.without_saturation())
+        variance = max(smallest / (n - 2), of_means)
+        return smallest + variance * float(special.fdtri(1, n - 2, confidence)) + 1e-15 * n, variance
+
+    def within(self, best: float, cut: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All pairs within the cut, SS + n (log S_min − intercept)² <= cut: values of b, the middle of
+        log S_min at each, and how far it may lie from that.
+        """
         grid = np.append(np.linspace(self.lowest, self.highest, 8 * GRID), best)
         room = cut - self.squares_at(grid)
         inside = room >= 0
-        centre = self._rest(grid[inside]).mean(axis=1)
-        half = np.sqrt(room[inside] / len(self._y))
+        return grid[inside], self._rest(grid[inside]).mean(axis=1), np.sqrt(room[inside] / len(self._y))
+
+    def intercepts(self, best: float, cut: float) -> tuple[float, float]:
+        """Smallest and largest S_min of all pairs within the cut."""
+        _, centre, half = self.within(best, cut)
         return math.exp(float((centre - half).min())), math.exp(float((centre + half).max()))
 
     def _rest(self, values: np.ndarray) -> np.ndarray:

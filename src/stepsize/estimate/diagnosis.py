@@ -62,28 +62,29 @@ class Plateau(msgspec.Struct, frozen=True):
     level: float
 
 
-class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict on a curve, with the figures that it rests on.
 
     `fall` is the share of the start's loss that is gone at the end, negative if it rose; `fall_error` its
     standard error. `late_fall` is the fall of the second half as a share of that of the first.
     `fluctuation` is the standard deviation about the trend in the second half, as a share of the start's
-    loss, and `neighbours` the correlation of successive losses there. `first_not_finite` is the first
-    update without a finite loss, None if there is none.
+    loss, and `neighbours` the correlation of successive losses there. What the curve is too short for, or
+    has no fall for, is None. `first_not_finite` is the first update without a finite loss, None if there is
+    none.
     """
 
     verdict: Verdict
     why: str
-    fall: float
-    fall_error: float
-    late_fall: float
-    fluctuation: float
-    neighbours: float
+    fall: float | None
+    fall_error: float | None
+    late_fall: float | None
+    fluctuation: float | None
+    neighbours: float | None
     first_not_finite: int | None
     plateaus: tuple[Plateau, ...]
 
 
-def diagnose(losses: ArrayLike) -> Diagnosis:
+def read_curve(losses: ArrayLike) -> Reading:
     """Read a loss curve, one loss an update or one at every so many, (T,).
 
     Raises:
@@ -105,12 +106,12 @@ def diagnose(losses: ArrayLike) -> Diagnosis:
     verdict, why = _verdict(figures)
     if first is not None:
         verdict, why = "diverging", f"The loss is not finite from update {first} on."
-    return Diagnosis(
+    return Reading(
         verdict=verdict,
         why=why,
         fall=figures.fall,
         fall_error=figures.fall_error,
-        late_fall=figures.late_fall,
+        late_fall=figures.late_fall if math.isfinite(figures.late_fall) else None,
         fluctuation=figures.fluctuation,
         neighbours=figures.neighbours,
         first_not_finite=first,
@@ -118,16 +119,15 @@ def diagnose(losses: ArrayLike) -> Diagnosis:
     )
 
 
-def _unmeasured(verdict: Verdict, why: str, first: int | None) -> Diagnosis:
-    nan = math.nan
-    return Diagnosis(
+def _unmeasured(verdict: Verdict, why: str, first: int | None) -> Reading:
+    return Reading(
         verdict=verdict,
         why=why,
-        fall=nan,
-        fall_error=nan,
-        late_fall=nan,
-        fluctuation=nan,
-        neighbours=nan,
+        fall=None,
+        fall_error=None,
+        late_fall=None,
+        fluctuation=None,
+        neighbours=None,
         first_not_finite=first,
         plateaus=(),
     )

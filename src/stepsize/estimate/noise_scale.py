@@ -83,8 +83,7 @@ def noise_estimate(
     if not squares.any():
         return NoiseEstimate("no_gradient", math.nan, 0.0, math.inf, 0.0, 0.0, examples, math.inf)
     if count < FEWEST:
-        nan = math.nan
-        return NoiseEstimate("too_little_data", nan, 0.0, math.inf, nan, nan, examples, math.inf)
+        return noise_of_nothing(examples)
     trace, signal = _parts(squares.mean(), products.mean(), count, size, unseen)
     if trace <= ROUNDING * size * squares.mean():
         return NoiseEstimate("no_noise", 0.0, 0.0, 0.0, 0.0, signal, examples, examples)
@@ -107,6 +106,12 @@ def noise_estimate(
         examples=examples,
         examples_needed=needed if population is None else min(needed, population),
     )
+
+
+def noise_of_nothing(examples: int = 0) -> NoiseEstimate:
+    """What fewer than `FEWEST` micro-batches tell."""
+    nan = math.nan
+    return NoiseEstimate("too_little_data", nan, 0.0, math.inf, nan, nan, examples, math.inf)
 
 
 def fieller(top: float, bottom: float, covariance: np.ndarray, reach: float) -> tuple[float, float]:

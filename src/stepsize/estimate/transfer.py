@@ -20,6 +20,20 @@ UNDER_A_CLIFF = 0.5
 """Of that, what holds where a cliff bounds the rate. Of a quadratic the bound does not depend on the length;
 but the curvature of a net grows while it trains (Cohen et al. 2021, 2103.00065)."""
 
+OVERFITTED = -1.0
+"""d ln(best rate) / d ln(length) where over-fitting bounds the rate: what it bounds is rate times updates,
+how far the weights go from their start (as in gradient flow, whose time is the sum of the rates)."""
+
+OVERFIT_FROM, OVERFIT_TO = 0.01, 0.6
+"""Regret of the rates above the best one that tell over-fitting: less is noise, more is another failure."""
+
+TELLING = 2
+"""How many of these are asked, the nearest ones."""
+
+HALF_WAY, BARELY = 0.5, 0.8
+"""Share of a rehearsal's progress that is made in its second half: from the first on the run has only begun
+to learn, at the second it barely has. A learning curve that flattens makes less than half of it there."""
+
 LOST = 0.2
 """Regret whose distance above the best rate tells a cliff from a gentle rise."""
 
@@ -41,15 +55,28 @@ class Shift(msgspec.Struct, frozen=True):
     spread: float
 
     @classmethod
-    def to_full_length(cls, share: float, *, located: float = 0.0, room: float = math.inf) -> Shift:
+    def to_full_length(
+        cls,
+        share: float,
+        *,
+        located: float = 0.0,
+        room: float = math.inf,
+        overfit: float = 0.0,
+        late: float = 0.0,
+    ) -> Shift:
         """From a rehearsal of a share of the length, whose own best is known to ±`located` in ln(rate).
 
         `room` is the distance in ln(rate) up to where `LOST` of the progress is lost (`room_above`). With
-        g rising from `UNDER_A_CLIFF` at room = `CLIFF` to 1 at `GENTLE`, and d = −ln(share),
+        g rising from `UNDER_A_CLIFF` at room = `CLIFF` to 1 at `GENTLE`, d = −ln(share) and o = `overfit`,
+        the part of over-fitting in what is lost above the best rate (`overfitting`),
 
-            mean = g d `SLOPE`,  spread² = (g d `SLOPE_SPREAD`)² + located²
+            mean = d ((1 − o) g `SLOPE` + o `OVERFITTED`)
+            spread² = (d ((1 − o) g + o) b `SLOPE_SPREAD`)² + located²
 
-        Raises `ValueError` unless 0 < share ≤ 1.
+        where b rises from 1 to 2 as `late`, the share of the rehearsal's progress that was made in its second
+        half, goes from `HALF_WAY` to `BARELY`: what has only begun tells little of how it goes on.
+
+        Raises `ValueError` unless 0 < share ≤ 1 and 0 ≤ overfit ≤ 1.
 
         >>> Shift.to_full_length(1.0, located=0.1)
         Shift(mean=0.0, spread=0.1)
@@ -58,10 +85,45 @@ class Shift(msgspec.Struct, frozen=True):
         """
         if not 0 < share <= 1:
             raise ValueError(f"share must lie in (0, 1], but is {share}")
+        if not 0 <= overfit <= 1:
+            raise ValueError(f"overfit must lie in [0, 1], but is {overfit}")
         distance = -math.log(share)
         gentle = min(max((room - CLIFF) / (GENTLE - CLIFF), 0.0), 1.0)
         g = UNDER_A_CLIFF + (1 - UNDER_A_CLIFF) * gentle
-        return cls(g * SLOPE * distance + 0.0, math.hypot(g * SLOPE_SPREAD * distance, located))
+        g *= 1 - overfit
+        mean = distance * (g * SLOPE + overfit * OVERFITTED) + 0.0
+        begun = 1 + min(max((late - HALF_WAY) / (BARELY - HALF_WAY), 0.0), 1.0)
+        return cls(mean, math.hypot(distance * (g + overfit) * begun * SLOPE_SPREAD, located))
+
+
+def overfitting(losses: ArrayLike, lowest: ArrayLike, start_loss: float) -> float:
+    """How much of what the rates above the best one lose is over-fitting, from 0 to 1.
+
+    `losses` (R,) over rising rates are held-out losses at the end, `lowest` (R,) the lowest of each run's
+    own; infinite where a run diverged. A run that over-fits has been better before: of its loss above the
+    best rate's, `losses − min(losses)`, the part `losses − lowest` is over-fitting. Rates that lose between
+    `OVERFIT_FROM` and `OVERFIT_TO` of the progress tell, the nearest `TELLING` of them; 0 where none does.
+
+    >>> round(overfitting([1.5, 1.0, 1.2, 1.4], [1.5, 1.0, 1.1, 1.0], start_loss=2.0), 3)
+    0.833
+    """
+    ends, least = np.asarray(losses, dtype=np.float64), np.asarray(lowest, dtype=np.float64)
+    finite = np.isfinite(ends)
+    if not finite.any():
+        return 0.0
+    best = int(np.where(finite, ends, np.inf).argmin())
+    progress = start_loss - ends[best]
+    if not progress > 0:
+        return 0.0
+    with np.errstate(invalid="ignore"):
+        regret = (ends - ends[best]) / progress
+        telling = (regret >= OVERFIT_FROM) & (regret <= OVERFIT_TO) & (np.arange(ends.size) > best)
+    places = np.flatnonzero(telling)[:TELLING]
+    if not places.size:
+        return 0.0
+    lost = ends[places] - ends[best]
+    found = np.clip(ends[places] - least[places], 0.0, lost)
+    return float(found.sum() / lost.sum())
 
 
 class Regret(msgspec.Struct, frozen=True):

@@ -112,8 +112,8 @@ def explained(status: str, points: Sequence[NoisePoint], unit: str, lr: float) -
         return "All samples have the same gradient, so that larger batches gain nothing."
     if last.status == "too_little_data":
         return (
-            f"{last.examples} samples in micro-batches of {last.micro_batch} are too few to tell noise from "
-            "signal: pass more data or a smaller micro_batch."
+            f"There were {last.examples // last.micro_batch} micro-batches of {last.micro_batch} to measure "
+            "on, and three at least tell noise from signal: pass more data or a smaller micro_batch."
         )
     text = f"After {last.update:,} updates "
     if last.high is None:

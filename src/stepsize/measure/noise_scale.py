@@ -10,7 +10,7 @@ import numpy as np
 
 from stepsize._progress import Reporter, reporting
 from stepsize._result import finite_or_none, provenance
-from stepsize.estimate.noise_scale import NoiseEstimate, noise_estimate
+from stepsize.estimate.noise_scale import NoiseEstimate, noise_estimate, noise_of_nothing
 from stepsize.measure.gradients import (
     Group,
     Layered,
@@ -141,6 +141,8 @@ class _Measurement:
         per_sample = plan.method == "per sample" or (plan.method == "ranks" and plan.size == 1)
         source = (PerSample if per_sample else PerBatch)(plan.task, stop.model, samples)
         most = plan.most if samples.available is None else min(plan.most, samples.available)
+        if most == 0:
+            return self._told(stop, noise_of_nothing(), None, samples)
         count = min(most, max(FIRST_SAMPLES // plan.size, FIRST_BATCHES))
         while True:
             found = layered(source, count, self._inner_product(stop, source, count), self._group)
@@ -173,9 +175,11 @@ class _Measurement:
             precision=self._plan.precision,
         )
 
-    def _told(self, stop: Waypoint, total: NoiseEstimate, found: Layered, samples: Samples) -> NoisePoint:
+    def _told(
+        self, stop: Waypoint, total: NoiseEstimate, found: Layered | None, samples: Samples
+    ) -> NoisePoint:
         layers = []
-        if len(found.layers) > 1:
+        if found is not None and len(found.layers) > 1:
             for column, name in enumerate(found.layers):
                 one = self._estimate(found.squares[:, column], found.products[:, column], samples)
                 layers.append(

@@ -19,7 +19,7 @@ from stepsize._result import provenance
 from stepsize._rng import isolated_rng
 from stepsize.data import Stream, Tensors, first_batch, samples_in
 from stepsize.measure.live_bytes import LiveBytes
-from stepsize.measure.throughput_result import BatchSpeed, Throughput
+from stepsize.measure.throughput_result import BatchSpeed, Throughput, ThroughputStatus
 from stepsize.task import Task
 from stepsize.training import Cost, Member
 from stepsize.training.evaluation import Evaluation
@@ -32,6 +32,9 @@ MARGIN = 0.1
 
 ROUNDS = 5
 """Times that every batch size is timed, in turn, so that a busy moment does not fall on one alone."""
+
+FEWEST_ROUNDS = 2
+"""Of them, without which nothing is known of the spread."""
 
 TIMED, MOST = 0.05, 50
 """Seconds and updates of one timing, about and at most."""
@@ -48,6 +51,7 @@ def throughput(
     batch_sizes: Sequence[int] | None = None,
     memory: int | None = None,
     *,
+    seconds: float | None = None,
     progress: bool | Reporter | None = None,
 ) -> Throughput:
     """Time updates at several batch sizes, and find the largest batch that fits in memory.
@@ -61,10 +65,16 @@ def throughput(
         batch_sizes: to try; by default powers of two times the task's own, as far as data and memory go,
             and some between the last that fitted and the first that did not.
         memory: bytes that may be used; by default what the device has free, on a CPU half of that.
+        seconds: when so much time is used up, no further size is tried, and sizes are timed twice at least
+            instead of five times.
         progress: True for a bar on stderr, False for silence, or a `Reporter`.
 
+    Returns:
+        A `Throughput`. Ctrl-C gives what was measured until then, with status "interrupted".
+
     Raises:
-        ValueError: batch sizes that are not whole numbers from 1 to the number of samples, or `memory` < 1.
+        ValueError: batch sizes that are not whole numbers from 1 to the number of samples, `memory` < 1, or
+            `seconds` that are not finite and above 0.
     """
     if not isinstance(task, Task):
         raise TypeError(
@@ -73,23 +83,31 @@ def throughput(
     sizes = _checked(task, batch_sizes)
     if memory is not None:
         integer("memory", memory, at_least=1)
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise ValueError(f"seconds must be a finite number above 0, but is {seconds!r}")
     started = time.perf_counter()
     with reporting(progress) as reporter, isolated_rng(task.seed), torch.enable_grad(), kept_pages():
-        probe = _Probe(task, memory, reporter)
-        for size in sizes:
-            if not probe.fits(size) and batch_sizes is None:
-                break
-        if batch_sizes is None:
-            probe.bisect()
-        probe.time()
+        probe = _Probe(task, memory, math.inf if seconds is None else started + seconds, reporter)
+        try:
+            for size in sizes:
+                if not probe.fits(size) and batch_sizes is None:
+                    break
+            if batch_sizes is None:
+                probe.bisect()
+            probe.time()
+        except KeyboardInterrupt:
+            probe.ended = "interrupted"
+        probe.reckon()
     return _result(probe, time.perf_counter() - started)
 
 
 class _Probe:
     """Runs batch sizes and keeps their rows."""
 
-    def __init__(self, task: Task, memory: int | None, reporter: Reporter) -> None:
-        self.task, self._reporter = task, reporter
+    def __init__(self, task: Task, memory: int | None, deadline: float, reporter: Reporter) -> None:
+        self.task, self._deadline, self._reporter = task, deadline, reporter
+        self.ended: ThroughputStatus = "ok"
+        self._found: dict[int, list[float]] = {}
         free = available(task.device)
         self.memory = memory or (free if task.device.type == "cuda" else int(SHARE * free))
         self.rows: dict[int, BatchSpeed] = {}
@@ -97,6 +115,9 @@ class _Probe:
 
     def fits(self, size: int) -> bool:
         """Run a batch size, unless it is sure to be too large; whether it fits."""
+        if self.rows and self._late():
+            self.rows[size] = BatchSpeed(batch_size=size, status="not_tried", why="no time was left")
+            return False
         self._reporter.phase(f"memory of batch {size:,}")
         most = int(self.memory * (1 - MARGIN))
         expected = self._expected(size)
@@ -121,17 +142,30 @@ class _Probe:
             self.fits((max(fitting) + min(beyond)) // 2)
 
     def time(self) -> None:
-        """Time every size that fits, in rounds; the mean of the rounds, and its t interval in logs."""
-        seconds: dict[int, list[float]] = {size: [] for size, row in self.rows.items() if row.status == "ok"}
+        """Time every size that fits, in rounds."""
+        self._found = {size: [] for size, row in self.rows.items() if row.status == "ok"}
         for number in range(ROUNDS):
+            if number >= FEWEST_ROUNDS and self._late():
+                return
             self._reporter.phase(f"timing, round {number + 1} of {ROUNDS}")
-            for size, found in seconds.items():
+            for size, found in self._found.items():
                 found.append(self._seconds(size))
-        for size, found in seconds.items():
-            logs = np.log(found)
+
+    def reckon(self) -> None:
+        """The mean of a size's timings with their t interval, in logs, where there are two or more."""
+        for size, row in self.rows.items():
+            found = self._found.get(size, [])
+            if row.status != "ok":
+                continue
+            if len(found) < FEWEST_ROUNDS:
+                why = "the end came before its pace was known"
+                self.rows[size] = BatchSpeed(
+                    batch_size=size, status="not_timed", peak_bytes=row.peak_bytes, last=row.last, why=why
+                )
+                continue
+            logs, count = np.log(found), len(found)
             mean = float(logs.mean())
-            half = float(special.stdtrit(ROUNDS - 1, 0.975)) * float(logs.std(ddof=1)) / math.sqrt(ROUNDS)
-            row = self.rows[size]
+            half = float(special.stdtrit(count - 1, 0.975)) * float(logs.std(ddof=1)) / math.sqrt(count)
             self.rows[size] = BatchSpeed(
                 batch_size=size,
                 status="ok",
@@ -142,6 +176,12 @@ class _Probe:
                 peak_bytes=row.peak_bytes,
                 last=row.last,
             )
+
+    def _late(self) -> bool:
+        late = time.perf_counter() > self._deadline
+        if late:
+            self.ended = "out_of_time"
+        return late
 
     def _run(self, size: int) -> BatchSpeed:
         last = None if self.task.samples is None else self.task.samples % size or None
@@ -272,21 +312,25 @@ def _checked(task: Task, batch_sizes: Sequence[int] | None) -> list[int]:
 def _result(probe: _Probe, seconds: float) -> Throughput:
     task = probe.task
     rows = tuple(row for _, row in sorted(probe.rows.items()))
-    fitting = [row for row in rows if row.status == "ok"]
+    fitting = [row for row in rows if row.status in ("ok", "not_timed")]
     largest = max((row.batch_size for row in fitting), default=None)
+    timed = [row for row in rows if row.samples_per_second is not None]
     counted = {
         "cuda": "bytes allocated on the device, at their peak",
         "cpu": "bytes of all tensors made by an update or an evaluation, the data set itself apart; not "
         "what an operation takes for itself",
     }.get(task.device.type, "not known on this device")
     if largest is None:
-        why = f"No batch size fits: {rows[0].why}."
+        why = "Nothing was measured."
+        if rows:
+            what = "could be run" if rows[0].status == "fails" else "fits"
+            why = f"No batch size {what}: {rows[0].why}."
     else:
-        fastest = max(fitting, key=lambda row: row.samples_per_second or 0.0)
-        why = (
-            f"The largest batch that ran and fits is {largest:,}; most samples per second at "
-            f"{fastest.batch_size:,}."
-        )
+        why = f"The largest batch that ran and fits is {largest:,}"
+        if timed:
+            fastest = max(timed, key=lambda row: row.samples_per_second or 0.0)
+            why += f"; most samples per second at {fastest.batch_size:,}"
+        why += "."
     held = None if largest is None or isinstance(task.val, Stream) else min(largest, task.val.size)
     return Throughput(
         rows=rows,
@@ -304,4 +348,5 @@ def _result(probe: _Probe, seconds: float) -> Throughput:
             runs=probe.samples / (task.steps * task.batch_size),
         ),
         provenance=provenance(device=str(task.device), seeds=(task.seed,)),
+        status="no_answer" if probe.ended == "ok" and largest is None else probe.ended,
     )

@@ -9,9 +9,13 @@ import msgspec
 from stepsize._result import Provenance, Result
 from stepsize.training.history import Cost
 
-SpeedStatus = Literal["ok", "out_of_memory", "over_budget", "not_tried", "fails"]
+SpeedStatus = Literal["ok", "out_of_memory", "over_budget", "not_tried", "not_timed", "fails"]
 """`out_of_memory`: the allocator refused. `over_budget`: it ran, and took more than the memory budget leaves.
-`not_tried`: it was reckoned to need more than that. `fails`: the model or the loss raised."""
+`not_tried`: it was reckoned to need more than that. `not_timed`: it fits, and the end came before its pace
+was known. `fails`: the model or the loss raised."""
+
+ThroughputStatus = Literal["ok", "no_answer", "interrupted", "out_of_time"]
+"""`no_answer`: no batch size could be run, or none fits. The last two: not all sizes were tried and timed."""
 
 
 class BatchSpeed(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +53,7 @@ class Throughput(Result, frozen=True, kw_only=True, eq=False):
     task: str
     cost: Cost
     provenance: Provenance
+    status: ThroughputStatus = "ok"
 
     def row(self, batch_size: int) -> BatchSpeed:
         """The row of a batch size; `KeyError` if it was not tried."""

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from stepsize._rng import derived_seed
 from stepsize.data import Source, Stream, Tensors, first_batch, samples_in
+from stepsize.estimate.paired import falls
 from stepsize.task import Task
 from stepsize.training import Cost, EngineName, Member, train
 from stepsize.training.engine import Progress
@@ -28,12 +29,16 @@ _SALT = 31
 
 @dataclass(frozen=True)
 class Descent:
-    """Held-out losses of R rates and S seeds at a batch size: `curves` (S, R, E) after `at` (E,) updates."""
+    """Held-out losses of R rates and S seeds at a batch size: `curves` (S, R, E) after `at` (E,) updates.
+
+    `folds` (S, R, E, F) are the same on each of F parts of the held-out data.
+    """
 
     batch_size: int
     lrs: np.ndarray
     at: np.ndarray
     curves: np.ndarray
+    folds: np.ndarray
     cost: Cost
     engine_reason: str
 
@@ -49,8 +54,30 @@ class Descent:
         lrs = np.concatenate([self.lrs, other.lrs])
         order = np.argsort(lrs)
         curves = np.concatenate([self.curves, other.curves], axis=1)[:, order]
+        folds = np.concatenate([self.folds, other.folds], axis=1)[:, order]
         reason = self.engine_reason or other.engine_reason
-        return Descent(self.batch_size, lrs[order], self.at, curves, self.cost + other.cost, reason)
+        cost = self.cost + other.cost
+        return Descent(self.batch_size, lrs[order], self.at, curves, folds, cost, reason)
+
+    def lowest(self) -> tuple[int, int] | None:
+        """Places of the rate and the update with the lowest mean loss over seeds; None if none is finite."""
+        with np.errstate(invalid="ignore"):
+            mean = self.curves.mean(axis=0)
+        if not np.isfinite(mean).any():
+            return None
+        rate, update = np.unravel_index(np.argmin(np.where(np.isfinite(mean), mean, np.inf)), mean.shape)
+        return int(rate), int(update)
+
+    def learns(self) -> bool:
+        """Whether some rate lowers the loss by more than the luck of which samples were held out.
+
+        Rates within a decade fare alike, and so do updates: each decade of either is one try.
+        """
+        best = self.lowest()
+        if best is None or best[1] == 0:
+            return False
+        decades = 1 + math.log10(self.lrs[-1] / self.lrs[0]) + math.log10(max(1.0, float(self.at[-1])))
+        return falls(self.folds[:, best[0], 0], self.folds[:, best[0], best[1]], tries=decades)
 
 
 def first_reach(at: np.ndarray, losses: np.ndarray, target: float) -> float:
@@ -95,6 +122,7 @@ def descend(
         lrs=rates,
         at=at.astype(np.float64),
         curves=history.val_loss.reshape(len(seeds), len(rates), len(at)),
+        folds=history.val_folds.reshape(len(seeds), len(rates), len(at), -1),
         cost=history.cost,
         engine_reason="" if engine == "loop" else history.engine_reason,
     )

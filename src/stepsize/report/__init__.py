@@ -1,7 +1,20 @@
 """Pictures and pages of results: what is said, apart from how it is drawn."""
 
 from stepsize.report.figures import FIGURES, draw
-from stepsize.report.page import PAGES, check_writable, page, write_page
+from stepsize.report.page import PAGES, check_writable, holds_answer, page, write_page
 from stepsize.report.picture import Picture, Table
+from stepsize.report.reading import load, result_text
 
-__all__ = ["FIGURES", "PAGES", "Picture", "Table", "check_writable", "draw", "page", "write_page"]
+__all__ = [
+    "FIGURES",
+    "PAGES",
+    "Picture",
+    "Table",
+    "check_writable",
+    "draw",
+    "holds_answer",
+    "load",
+    "page",
+    "result_text",
+    "write_page",
+]

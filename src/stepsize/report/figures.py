@@ -9,6 +9,9 @@ from stepsize._result import Result
 from stepsize.report.picture import Picture
 from stepsize.report.pictures.batch import TIMES, UPDATES
 from stepsize.report.pictures.curves import CURVES
+from stepsize.report.pictures.diagnosis import DIAGNOSIS
+from stepsize.report.pictures.heatmap import HEATMAP
+from stepsize.report.pictures.hyperbola import HYPERBOLA
 from stepsize.report.pictures.noise import NOISE
 from stepsize.report.pictures.price import PRICE
 from stepsize.report.pictures.range_test import RANGE_TEST, STAGED
@@ -18,6 +21,7 @@ from stepsize.report.pictures.schedule import SCHEDULE
 from stepsize.report.pictures.schedules import SCHEDULES
 from stepsize.report.pictures.sharpness import CEILING
 from stepsize.report.pictures.sweep import SWEEP_CURVES, SWEEP_ENDS
+from stepsize.report.pictures.trend import TREND
 from stepsize.report.pictures.warmup import WARMUPS
 from stepsize.report.pictures.worth import WORTH
 from stepsize.report.pictures.zoom import BRACKET, COARSE, TRIALS
@@ -29,7 +33,9 @@ if TYPE_CHECKING:
 FIGURES: dict[str, Picture[Any]] = {
     "decision": DECISION,
     "rounds": ROUNDS,
+    "trend": TREND,
     "curves": CURVES,
+    "diagnosis": DIAGNOSIS,
     "price": PRICE,
     "worth": WORTH,
     "range_test": RANGE_TEST,
@@ -39,9 +45,11 @@ FIGURES: dict[str, Picture[Any]] = {
     "coarse": COARSE,
     "sweep_ends": SWEEP_ENDS,
     "sweep_curves": SWEEP_CURVES,
+    "heatmap": HEATMAP,
     "noise": NOISE,
     "batch_times": TIMES,
     "batch_updates": UPDATES,
+    "hyperbola": HYPERBOLA,
     "schedules": SCHEDULES,
     "warmups": WARMUPS,
     "scaling": SCALING,
@@ -63,8 +71,9 @@ def draw(
 ) -> Figure:
     """Draw a result, and save the picture if a path is given (PNG, SVG or PDF by its ending).
 
-    `figure` names one of `FIGURES`; without it the first that the result has is drawn. `width` and `height`
-    are in inches. The figure belongs to no window and changes no setting of matplotlib.
+    `figure` names one of `FIGURES` (docs/answers.md tells what each shows); without it the first that the
+    result has is drawn. `width` and `height` are in inches. The figure belongs to no window and changes no
+    setting of matplotlib.
 
     Raises `ValueError` for a figure that does not exist or that the result has no data for, a theme other
     than "light" and "dark", and a path of an unknown kind; `OSError`, naming the path, when it cannot be

@@ -1,14 +1,14 @@
-"""One self-contained HTML page of a result: no network, no script, light and dark, screen and paper."""
+"""One self-contained HTML page of a result: no network, light and dark, screen and paper."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from stepsize._result import Result, write_atomically
 from stepsize.decide.advice import Advice
@@ -23,6 +23,7 @@ from stepsize.measure.noise_result import NoiseScale
 from stepsize.measure.sharpness_result import Sharpness
 from stepsize.measure.zoom import Zoom
 from stepsize.report.figures import FIGURES, render
+from stepsize.report.numbers import LOSS_NAMES
 from stepsize.report.pages.advice import advice_content
 from stepsize.report.pages.batch import batch_content, critical_content
 from stepsize.report.pages.content import Content
@@ -34,8 +35,10 @@ from stepsize.report.pages.sweep import sweep_content
 from stepsize.report.pages.training import schedules_content, training_content, warmup_content
 from stepsize.report.pages.zoom import zoom_content
 from stepsize.report.picture import Table
+from stepsize.report.script import DRAWINGS, digest, scripts
 from stepsize.report.svg import inline_svg
 from stepsize.report.theme import THEMES
+from stepsize.report.whatif import COLUMNS, WhatIf, what_if, words
 from stepsize.runs.table import Runs
 
 if TYPE_CHECKING:
@@ -59,20 +62,21 @@ PAGES: dict[type[Result], Callable[[Any], Content]] = {
 
 To add one: write its `Content` in `pages/` and its line here."""
 
-WIDE, NARROW = (7.2, 3.8), (3.5, 3.3)
-"""Sizes in inches of each picture: for a window, and for a phone, where that one's text would be tiny."""
+PRINTED = (7.2, 3.8)
+"""Size in inches of the picture on paper, and of what stands there without scripts."""
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 class Drawn(NamedTuple):
-    """A picture as the template needs it."""
+    """A picture as the template needs it; `svg` is the printed form, `data` feeds the page's drawing."""
 
     name: str
     title: str
     caption: str
-    wide: str
-    narrow: str
+    alt: str
+    svg: str
+    data: Any
     table: Table
 
 
@@ -102,43 +106,64 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 def page(result: Result) -> str:
     """The page as text. What comes from outside is escaped; the result itself is inlined as JSON."""
-    content = next((build for kind, build in PAGES.items() if isinstance(result, kind)), None)
-    if content is None:
-        kinds = ", ".join(kind.__name__ for kind in PAGES)
-        raise TypeError(f"a page can be written of {kinds}, but not of a {type(result).__name__}")
-    css = stylesheet()
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    content = _content(result)
+    css, programs, drawn, asked = stylesheet(), scripts(), figures(result), what_if(result)
     policy = {
         "default-src": "'none'",
-        "style-src": f"'sha256-{digest}'",
+        "script-src": " ".join(map(digest, programs)),
+        "style-src": digest(css),
         "img-src": "data:",  # the empty icon, so that no browser asks a server for one
         "base-uri": "'none'",
         "form-action": "'none'",
     }
     template = _environment().get_template("page.html.j2")
     return template.render(
-        content=content(result),
-        figures=figures(result),
+        content=content,
+        figures=drawn,
+        what_if=asked,
+        what_if_words=() if asked is None else [*map(words, asked.stops)],
+        what_if_columns=COLUMNS,
         css=css,
         csp="; ".join(f"{name} {value}" for name, value in policy.items()),
+        scripts=programs,
+        words=script_safe(msgspec.json.encode(_for_scripts(drawn, asked)).decode()),
         json=script_safe(result.to_json()),
     )
 
 
+def holds_answer(result: Result) -> bool:
+    """Whether the result has the answer that its page is about; raises `TypeError` without a page."""
+    return _content(result).answered
+
+
+def _content(result: Result) -> Content:
+    build = next((build for kind, build in PAGES.items() if isinstance(result, kind)), None)
+    if build is None:
+        kinds = ", ".join(kind.__name__ for kind in PAGES)
+        raise TypeError(f"a page can be written of {kinds}, but not of a {type(result).__name__}")
+    return build(result)
+
+
 def figures(result: Result) -> list[Drawn]:
-    """Every picture that the result has, drawn for a window and for a phone."""
+    """Every picture that the result has, drawn for paper, with the data that the page draws from."""
     drawn: list[Drawn] = []
     for name, picture in FIGURES.items():
         data = picture.data(result)
         if data is None:
             continue
         alt = picture.alt(data)
-        wide, narrow = (
-            inline_svg(render(picture, data, THEMES["light"], *size), prefix=f"{name}-{kind}", alt=alt)
-            for kind, size in (("wide", WIDE), ("narrow", NARROW))
-        )
-        drawn.append(Drawn(name, picture.title, picture.caption(data), wide, narrow, picture.table(data)))
+        svg = inline_svg(render(picture, data, THEMES["light"], *PRINTED), prefix=name, alt=alt)
+        drawn.append(Drawn(name, picture.title, picture.caption(data), alt, svg, data, picture.table(data)))
     return drawn
+
+
+def _for_scripts(drawn: list[Drawn], asked: WhatIf | None) -> dict[str, Any]:
+    """What the page's script is given."""
+    return {
+        "figures": {one.name: {"drawing": DRAWINGS[one.name], "data": one.data} for one in drawn},
+        "losses": LOSS_NAMES,
+        "what_if": [] if asked is None else [*map(words, asked.stops)],
+    }
 
 
 def script_safe(json: str) -> str:

@@ -1,6 +1,7 @@
 """Everything that changes a weight: the stack, the loop, and what brings the state back."""
 
 from stepsize.training.engine import EngineName, train
+from stepsize.training.functions import Records
 from stepsize.training.history import Cost, History, Member, MemberStatus
 from stepsize.training.obstacles import NotStackableError
 from stepsize.training.state import preserved
@@ -12,6 +13,7 @@ __all__ = [
     "Member",
     "MemberStatus",
     "NotStackableError",
+    "Records",
     "preserved",
     "train",
 ]

@@ -13,6 +13,7 @@ from stepsize._rng import isolated_rng
 from stepsize.data import samples_in
 from stepsize.task import Task
 from stepsize.training.evaluation import Evaluation
+from stepsize.training.functions import Records
 from stepsize.training.history import Cost, History, Member, MemberStatus
 from stepsize.training.loop import Loop
 from stepsize.training.memory import SHARE, available, bytes_of, footprint, is_out_of_memory
@@ -43,6 +44,10 @@ class Engine(Protocol):
         """Held-out "loss" and each metric on every fold, (K, F)."""
         ...
 
+    def check_evaluation(self, start: Mapping[int, np.ndarray]) -> None:
+        """Raise `NotStackableError` unless it gives the held-out losses (F,) that each seed starts from."""
+        ...
+
     def drop(self, rows: Sequence[int]) -> None:
         """Stop training these members."""
         ...
@@ -57,6 +62,7 @@ def train(
     controls: Mapping[str, np.ndarray] | None = None,
     engine: EngineName = "auto",
     memory: int | None = None,
+    records: Records | None = None,
     progress: Progress | None = None,
 ) -> History:
     """Train K members over T updates; nothing of the caller's is changed.
@@ -72,6 +78,8 @@ def train(
             "auto" takes the stack and falls back to the loop, saying why in `History.engine_reason`.
         memory: bytes that a stack may use; by default half of what is available. More members than fit
             run in waves, and so do those whose stacked tensors would be larger than `pages.MAPPED`.
+        records: keeps what a stack has recorded from one call to the next, which saves recording the same
+            again where as many members are trained on batches of the same shapes.
         progress: called now and then with the number of member-updates finished since the last call,
             those that a diverged member skips included; all calls add up to K·T.
 
@@ -90,7 +98,7 @@ def train(
     with isolated_rng(task.seed), torch.enable_grad():
         clock = _checked_controls(task, controls or {}, steps)
         with kept_pages():
-            return _Call(task, list(members), rates, wanted, clock, engine, memory, progress).run()
+            return _Call(task, list(members), rates, wanted, clock, engine, memory, records, progress).run()
 
 
 def _checked_rates(rates: np.ndarray, members: int) -> np.ndarray:
@@ -141,10 +149,12 @@ class _Call:
         controls: dict[str, np.ndarray],
         engine: EngineName,
         memory: int | None,
+        records: Records | None,
         progress: Progress | None,
     ) -> None:
         self._task, self._members, self._rates, self._evaluate_at = task, members, rates, evaluate_at
         self._controls, self._engine, self._memory, self._progress = controls, engine, memory, progress
+        self._records = Records() if records is None else records
         self._reason = "engine='loop' was asked for" if engine == "loop" else ""
         self._seeds_apart = False  # whether members of different seeds were found unable to share a stack
         shape = (len(members), len(evaluate_at))
@@ -156,6 +166,7 @@ class _Call:
         self._alive = np.ones(len(members), dtype=bool)
         self._updates_done = np.zeros(len(members), dtype=np.int64)
         self._told = np.zeros(len(members), dtype=np.int64)
+        self._starts: dict[int, dict[str, np.ndarray]] = {}  # evaluations before the first update, by seed
 
     def run(self) -> History:
         started = time.perf_counter()
@@ -218,17 +229,27 @@ class _Call:
         return []
 
     def _train_rows(self, kind: type[Stack] | type[Loop], rows: list[int]) -> None:
+        try:
+            self._train_together(kind, rows)
+        finally:
+            self._records.release()
+
+    def _train_together(self, kind: type[Stack] | type[Loop], rows: list[int]) -> None:
         members = [self._members[row] for row in rows]
-        engine: Engine = kind(self._task, members, self._rates[rows], self._evaluation, self._controls)
+        engine: Engine = kind(
+            self._task, members, self._rates[rows], self._evaluation, self._controls, self._records
+        )
         steps = self._rates.shape[1]
         stops = sorted({*self._evaluate_at, *range(PROGRESS_EVERY, steps, PROGRESS_EVERY), steps})
+        if stops[0] == 0:
+            self._evaluate_start(engine, rows)
         done = 0
         for stop in stops:
             engine.advance(stop - done)
             self._tell(rows, stop)
             done = stop
-            if stop in self._evaluate_at:
-                self._evaluate(engine, rows, self._evaluate_at.index(stop))
+            if stop in self._evaluate_at and stop > 0:
+                self._keep(engine, rows, self._evaluate_at.index(stop), engine.evaluate())
         self._train_loss[rows] = engine.train_loss
         self._alive[rows] = engine.alive
         self._updates_done[rows] = engine.updates_done
@@ -240,8 +261,18 @@ class _Call:
         if self._progress is not None and new.any():
             self._progress(int(new.sum()))
 
-    def _evaluate(self, engine: Engine, rows: list[int], column: int) -> None:
-        folds = engine.evaluate()
+    def _evaluate_start(self, engine: Engine, rows: list[int]) -> None:
+        """Before the first update members of one seed are alike: one model speaks for all of them."""
+        for row in rows:
+            seed = self._members[row].seed
+            if seed not in self._starts:
+                self._starts[seed] = self._evaluation.of_model(self._task.make_model(seed))
+        engine.check_evaluation({seed: start["loss"] for seed, start in self._starts.items()})
+        starts = [self._starts[self._members[row].seed] for row in rows]
+        self._keep(engine, rows, 0, {name: np.stack([start[name] for start in starts]) for name in starts[0]})
+
+    def _keep(self, engine: Engine, rows: list[int], column: int, folds: dict[str, np.ndarray]) -> None:
+        """Note what an evaluation gave, (K, F) each, and drop the members whose loss is not finite."""
         gone = engine.alive & ~np.isfinite(folds["loss"]).all(axis=1)
         if gone.any():
             engine.drop(np.flatnonzero(gone).tolist())

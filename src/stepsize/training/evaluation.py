@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
-from stepsize._rng import derived_seed
+from stepsize._rng import derived_seed, isolated_rng
 from stepsize.data import Batch, Stream, evaluation_batches
 from stepsize.task import Task
 
@@ -44,3 +46,13 @@ class Evaluation:
         counts = np.array([n for _, n in batches], dtype=np.float64)
         functions = {"loss": task.loss, **task.metrics}
         return cls(batches, counts / counts.sum(), functions, derived_seed(_SALT, task.seed) % 2**63)
+
+    def of_model(self, model: nn.Module) -> dict[str, np.ndarray]:
+        """The loss and each metric of one model on every fold, (F,); it is put into evaluation mode."""
+        model.eval()
+        results = {name: np.full(len(self.batches), np.nan) for name in self.functions}
+        with isolated_rng(self.seed), torch.no_grad():
+            for fold, (batch, _) in enumerate(self.batches):
+                for name, function in self.functions.items():
+                    results[name][fold] = float(function(model, batch))
+        return results

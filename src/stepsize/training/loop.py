@@ -15,6 +15,7 @@ from stepsize.data import Batch
 from stepsize.task import Task
 from stepsize.training.dropout import RowMajorDropout, needs_row_major
 from stepsize.training.evaluation import Evaluation
+from stepsize.training.functions import Records
 from stepsize.training.history import Member
 from stepsize.training.optimizers import needs_closure, set_control
 from stepsize.training.watch import Watch
@@ -42,7 +43,8 @@ class Loop:
     """Trains members one after another.
 
     `rates` (K, T) holds every member's rate at every update, `controls` further hyperparameters (T,) that
-    all share. `train_loss` (K, T) fills up as training advances; it is NaN where nothing was trained.
+    all share. `train_loss` (K, T) fills up as training advances; it is NaN where nothing was trained. Nothing
+    is recorded, so `records` stay as they are.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Loop:
         rates: np.ndarray,
         evaluation: Evaluation,
         controls: Mapping[str, np.ndarray],
+        records: Records | None = None,
     ) -> None:
         self._task, self._rates, self._evaluation, self._controls = task, rates, evaluation, controls
         self.alive = np.ones(len(members), dtype=bool)
@@ -117,15 +120,13 @@ class Loop:
         """Held-out "loss" and each metric on every fold, (K, F); NaN for members that are gone."""
         shape = (len(self._runners), len(self._evaluation.batches))
         results = {name: np.full(shape, np.nan) for name in self._evaluation.functions}
-        with isolated_rng(self._evaluation.seed), torch.no_grad():
-            start = capture_rng()
-            for row in np.flatnonzero(self.alive):
-                restore_rng(start)
-                model = self._runners[row].model.eval()
-                for fold, (batch, _) in enumerate(self._evaluation.batches):
-                    for name, function in self._evaluation.functions.items():
-                        results[name][row, fold] = float(function(model, batch))
+        for row in np.flatnonzero(self.alive):
+            for name, folds in self._evaluation.of_model(self._runners[row].model).items():
+                results[name][row] = folds
         return results
+
+    def check_evaluation(self, start: Mapping[int, np.ndarray]) -> None:
+        """Nothing to check: the loop evaluates each model as it is."""
 
     def member(self, row: int) -> tuple[nn.Module, torch.optim.Optimizer]:
         """The model and the optimizer of a living member, as they are now."""

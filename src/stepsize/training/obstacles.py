@@ -20,7 +20,7 @@ from stepsize._rng import capture_rng, same_foreign_rng
 from stepsize.task import Task
 from stepsize.training.dropout import RowMajorDropout
 from stepsize.training.optimizers import needs_closure
-from stepsize.training.trace import close
+from stepsize.training.trace import close, largest
 
 
 class NotStackableError(Exception):
@@ -83,17 +83,12 @@ def agrees(
     if reached.keys() != grads.keys() or plain.buffers.keys() != buffers.keys():
         return False
     # A gradient that is zero but for rounding (a bias under BatchNorm) is held to the scale of the others.
-    scale = max((_largest(g) for g in reached.values()), default=0.0)
+    scale = max((largest(g) for g in reached.values()), default=0.0)
     return (
         close(loss, plain.loss)
         and all(close(grads[name], g, scale) for name, g in reached.items())
         and all(close(buffers[name], b) for name, b in plain.buffers.items())
     )
-
-
-def _largest(tensor: torch.Tensor) -> float:
-    finite = tensor[torch.isfinite(tensor)]
-    return float(finite.abs().max()) if finite.numel() else 0.0
 
 
 def _python_values(model: nn.Module, loss: Any) -> dict[str, list[Any]]:

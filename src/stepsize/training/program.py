@@ -92,6 +92,10 @@ class Program:
             for result, multiplied in zip(results, self._products, strict=True)
         )
 
+    def release(self) -> None:
+        """Let go of the tensors of the last call."""
+        self._of, self._views = [], ()
+
 
 def _views(graph: Graph, held: set[Node]) -> list[Node]:
     """The nodes that are views of the held inputs alone."""

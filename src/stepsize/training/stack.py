@@ -7,25 +7,22 @@ made smaller.
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.func import functional_call, grad_and_value, vjp, vmap
 
 from stepsize._capabilities import first_line, missing_rule
 from stepsize._rng import capture_rng, isolated_rng, restore_rng, same_rng
-from stepsize.losses import BoundLoss
 from stepsize.task import Task
 from stepsize.training.evaluation import Evaluation
 from stepsize.training.feed import Feed
+from stepsize.training.functions import Records, Tensors
 from stepsize.training.history import Member
 from stepsize.training.memory import is_out_of_memory
-from stepsize.training.obstacles import NotStackableError, agrees, plain_update, refuse_known
+from stepsize.training.obstacles import NotStackableError, agrees, plain_update
 from stepsize.training.optimizers import (
     Gradient,
     Native,
@@ -35,7 +32,7 @@ from stepsize.training.optimizers import (
     dense,
     native_update,
 )
-from stepsize.training.trace import NotRecordableError, Traced
+from stepsize.training.trace import NotRecordableError, close
 from stepsize.training.watch import Watch
 
 REBUILD_COST = 100
@@ -45,13 +42,14 @@ net 2 to 3 ms (16 members, batch 16 to 32, one core)."""
 NOTE_EVERY = 10
 """Updates between two looks at the losses: each look costs as much as several kernels."""
 
-Tensors = dict[str, torch.Tensor]
 Flat = list[torch.Tensor]
 Gradients = list[Gradient]
 
 
 class Stack:
     """Trains K members at once, with the interface of `Loop`.
+
+    With `records`, what an earlier stack of the same shapes has recorded is not recorded again.
 
     Raises `NotStackableError`, in the constructor or from `advance`, when the stack cannot give what the
     loop would; with members of several seeds each seed alone may still do, unless random numbers are drawn
@@ -65,6 +63,7 @@ class Stack:
         rates: np.ndarray,
         evaluation: Evaluation,
         controls: Mapping[str, np.ndarray],
+        records: Records | None = None,
     ) -> None:
         self._task, self._rates, self._evaluation, self._controls = task, rates, evaluation, controls
         self.alive = np.ones(len(members), dtype=bool)
@@ -77,25 +76,20 @@ class Stack:
         with isolated_rng(members[0].seed):
             self._rng = capture_rng()
         self._model = task.make_model(members[0].seed)
-        refuse_known(self._model, task.make_optimizer(self._model, 1.0))
-        self._bound = BoundLoss(self._model, task.loss)
-        self._names = _trained(task, self._model)
+        self._functions = (records or Records()).functions(task, self._model, evaluation)
         models = {seed: task.make_model(seed) for seed in self._feed.distinct}
         self._params = self._stacked(
-            {seed: dict(m.named_parameters()) for seed, m in models.items()}, self._names
+            {seed: dict(m.named_parameters()) for seed, m in models.items()}, self._functions.names
         )
         self._buffers = self._stacked(
             {seed: dict(m.named_buffers()) for seed, m in models.items()},
-            [name for name, _ in self._model.named_buffers()],
+            self._functions.buffers,
         )
         self._optimizer = self._make_optimizer()
         self._lr_table = torch.from_numpy(np.ascontiguousarray(rates.T)).to(
             task.device, _rate_dtype(task.device)
         )
-        self._update = self._recorded_update()
-        self._recurrent = any(isinstance(module, nn.RNNBase) for module in self._model.modules())
-        self._eval_bound = BoundLoss(copy.deepcopy(self._model).eval(), task.loss)
-        self._measure = Traced(vmap(self._member_metrics, in_dims=(0, 0, None), randomness="same"))
+        self._update = self._functions.update(shared=self._feed.shared)
 
     def _stacked(self, states: Mapping[int, Tensors], names: Sequence[str]) -> Tensors:
         try:
@@ -110,53 +104,22 @@ class Stack:
                 f"the models of different seeds have different tensors ({first_line(error)})"
             ) from error
 
-    def _recorded_update(self) -> Traced:
-        shared = self._feed.shared
-        self._differentiate = vmap(
-            grad_and_value(self._member_loss, has_aux=True),
-            in_dims=(0, 0, None if shared else 0),
-            randomness="same" if shared else "error",
-        )
-        return Traced(self._all_at_once, required=True, lasting=True, products=True)
-
     def _make_optimizer(self) -> StackedOptimizer:
         prototype = self._task.make_optimizer(self._model, 1.0)
         update = native_update(prototype)
         stacked = list(self._params.values())
         parameters = dict(self._model.named_parameters())
-        state = carried_state(prototype, [parameters[n] for n in self._names]) if update else None
+        state = carried_state(prototype, [parameters[n] for n in self._functions.names]) if update else None
         if update is None or state is None:
             models = [self._task.make_model(seed) for seed in self._feed.seeds]
-            separate = Separate(lambda model: self._task.make_optimizer(model, 1.0), models, self._names)
+            separate = Separate(
+                lambda model: self._task.make_optimizer(model, 1.0), models, self._functions.names
+            )
             separate.bind(stacked)
             return separate
         home = {id(p): group for group in prototype.param_groups for p in group["params"]}
-        groups = [home[id(parameters[name])] for name in self._names]
+        groups = [home[id(parameters[name])] for name in self._functions.names]
         return Native(update, stacked, groups, [float(group["lr"]) for group in groups], state)
-
-    def _all_at_once(self, params: Tensors, buffers: Tensors, batch: Any) -> tuple[torch.Tensor, ...]:
-        """Losses, then gradients in the parameters' order, then the buffers: flat, since that is quick."""
-        grads, (losses, left) = self._differentiate(params, buffers, batch)
-        return (losses, *(grads[name] for name in params), *(left[name] for name in buffers))
-
-    def _member_loss(self, params: Tensors, buffers: Tensors, batch: Any) -> tuple[torch.Tensor, Tensors]:
-        # Buffers are copied, so that a loss which changes them in place changes nothing before its update.
-        state = params | {name: buffer.clone() for name, buffer in buffers.items()}
-        loss, left = functional_call(self._bound, state, (batch,))
-        return loss, left
-
-    def _member_metrics(self, params: Tensors, buffers: Tensors, batch: Any) -> Tensors:
-        state = params | {name: buffer.clone() for name, buffer in buffers.items()}
-
-        def values(state: Tensors) -> Tensors:
-            found = {}
-            for name, function in self._evaluation.functions.items():
-                self._eval_bound.loss = function
-                found[name] = functional_call(self._eval_bound, state, (batch,))[0]
-            return found
-
-        # vmap alone cannot take fused recurrent kernels apart; under a derivative they come in parts already.
-        return vjp(values, state)[0] if self._recurrent else values(state)
 
     def advance(self, count: int) -> None:
         """Train every living member for `count` more updates."""
@@ -222,7 +185,7 @@ class Stack:
         shared = self._feed.shared
         self._feed.keep(places.tolist())
         if self._rows.size and self._feed.shared != shared:
-            self._update = self._recorded_update()
+            self._update = self._functions.update(shared=self._feed.shared)
 
     def _check_against_plain(self, drawn: Mapping[int, Any], batch: Any) -> None:
         """Compare each seed's first loss, gradient and buffers with an ordinary update's."""
@@ -263,49 +226,33 @@ class Stack:
             raise NotStackableError(first_line(error)) from error
         return losses, rest[: len(self._params)], rest[len(self._params) :]
 
+    def check_evaluation(self, start: Mapping[int, np.ndarray]) -> None:
+        """Raise `NotStackableError` unless it gives the held-out losses (F,) that each seed starts from.
+
+        One fold is enough to tell; at the start the members of one seed are alike.
+        """
+        with isolated_rng(self._evaluation.seed), torch.no_grad():
+            batch, _ = self._evaluation.batches[0]
+            losses = self._functions.measure(self._params, self._buffers, batch)["loss"]
+        expected = losses.new_tensor([start[seed][0] for seed in self._feed.seeds])
+        if not close(losses, expected):
+            raise NotStackableError("evaluation: a stacked one differs from a plain one")
+
     def evaluate(self) -> dict[str, np.ndarray]:
         """Held-out "loss" and each metric on every fold, (K, F); NaN for members that are gone."""
         shape = (len(self.alive), len(self._evaluation.batches))
         results = {name: np.full(shape, np.nan) for name in self._evaluation.functions}
         with isolated_rng(self._evaluation.seed), torch.no_grad():
             for fold, (batch, _) in enumerate(self._evaluation.batches if self._rows.size else ()):
-                for name, members in self._measured(batch).items():
+                for name, members in self._functions.measure(self._params, self._buffers, batch).items():
                     results[name][self._rows, fold] = members.double().cpu().numpy()
         for values in results.values():
             values[~self.alive] = np.nan
         return results
 
-    def _measured(self, batch: Any) -> Tensors:
-        try:
-            with warnings.catch_warnings():
-                # Without a batching rule torch maps over the members one by one: slower, and as right.
-                warnings.filterwarnings("ignore", message=".*batching rule.*")
-                values: Tensors = self._measure(self._params, self._buffers, batch)
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            raise NotStackableError(f"evaluation: {first_line(error)}") from error
-        return values
-
 
 def _member(names: Iterable[str], tensors: Flat, place: int) -> Tensors:
     return {name.removeprefix("model."): tensor[place] for name, tensor in zip(names, tensors, strict=True)}
-
-
-def _trained(task: Task, model: nn.Module) -> list[str]:
-    """Names of the parameters that the optimizer updates and that the loss reaches.
-
-    torch leaves a parameter without a gradient alone, weight decay included; so does the stack.
-    """
-    optimizer = task.make_optimizer(model, 1.0)
-    updated = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    candidates = {n: p for n, p in model.named_parameters() if p.requires_grad and id(p) in updated}
-    probe = copy.deepcopy(model)
-    reached = dict(probe.named_parameters())
-    with isolated_rng(0), torch.enable_grad():
-        loss = task.loss(probe, task.trial_batch(min(8, task.batch_size)))
-        grads = torch.autograd.grad(loss, [reached[n] for n in candidates], allow_unused=True)
-    return [name for name, g in zip(candidates, grads, strict=True) if g is not None]
 
 
 def _rate_dtype(device: torch.device) -> torch.dtype:

@@ -8,7 +8,7 @@ may change its behaviour while it trains.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -33,6 +33,14 @@ RTOL = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Largest relative difference, in the maximum norm, that rounding may explain."""
 
 
+SHRUNK = 0.1
+"""What has become smaller than this share of what it was when it was first compared is held to that share: of
+a loss near zero, and of its gradients, rounding leaves few digits."""
+
+NONE = slice(0, 0)
+"""No results."""
+
+
 class NotRecordableError(Exception):
     """The function is not one fixed list of kernels; the message says why."""
 
@@ -45,7 +53,9 @@ class Traced:
 
     With `lasting`, the first argument is a dict of tensors that stay where they are between calls and are
     changed in place. With `products`, a record may give a result as a `Product`, which is still to be
-    multiplied; both are for a function that gives a flat tuple.
+    multiplied. `gradients` are the results that are compared on one scale for each member, the first axis:
+    one of them may be zero but for rounding (of a bias under BatchNorm). All three are for a function that
+    gives a flat tuple.
     """
 
     def __init__(
@@ -55,8 +65,11 @@ class Traced:
         required: bool = False,
         lasting: bool = False,
         products: bool = False,
+        gradients: slice = NONE,
     ) -> None:
         self._function, self._required = function, required
+        self._gradients = gradients
+        self._scales: list[float] = []  # of the results when they were first compared
         self._lasting, self._products = lasting, products
         self._calls: dict[Any, int] = {}
         self._records: dict[Any, _Record | None] = {}
@@ -84,6 +97,13 @@ class Traced:
         if calls - self._recorded_at[key] in COMPARE_AFTER:
             return self._checked(key, record, args, leaves)
         return record(leaves)
+
+    def release(self) -> None:
+        """Let go of the tensors of the last call; what was recorded stays."""
+        self._held, self._held_leaves, self._held_layout = None, [], ()
+        for kept in self._records.values():
+            if kept is not None:
+                kept.release()
 
     def _read(self, args: tuple[Any, ...]) -> tuple[list[torch.Tensor], Any]:
         """The arguments' leaves, and all that a record rests on; lasting ones are read once."""
@@ -128,11 +148,21 @@ class Traced:
         plain = self._function_with_masks(*args)
         (ours, shape), (theirs, other) = tree_flatten(_multiplied(recorded)), tree_flatten(plain)
         same = shape == other and same_rng(after, capture_rng())
-        same = same and all(close(a, b) for a, b in zip(ours, theirs, strict=True))
+        same = same and self._agree(ours, theirs)
         if not same and self._required:
             raise NotRecordableError("the model or its loss changes its own behaviour while it trains")
         self._records[key] = record if same else None
         return plain
+
+    def _agree(self, ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> bool:
+        """Whether a record's results are the function's own, up to rounding."""
+        if not self._scales:
+            self._scales = [SHRUNK * largest(result) for result in theirs]
+        scales = list(self._scales)
+        together = scales[self._gradients]
+        same = alike(ours[self._gradients], theirs[self._gradients], max(together, default=0.0))
+        del ours[self._gradients], theirs[self._gradients], scales[self._gradients]
+        return same and all(close(a, b, scale) for a, b, scale in zip(ours, theirs, scales, strict=True))
 
 
 class _Record:
@@ -158,6 +188,9 @@ class _Record:
     def __call__(self, leaves: list[torch.Tensor]) -> Any:
         results = self._kernels(leaves)
         return results if self._flat else tree_unflatten(results, self._outputs)
+
+    def release(self) -> None:
+        self._kernels.release()
 
 
 def _multiplied(results: Any) -> Any:
@@ -189,6 +222,34 @@ def _read(tree: Any, leaves: list[torch.Tensor], layout: list[Any]) -> None:
             raise TypeError(f"besides tensors the batch holds values of type {type(tree).__name__}")
         layout.append(spec)
         _read(inner, leaves, layout)
+
+
+def largest(tensor: torch.Tensor) -> float:
+    """The largest absolute value among the finite ones; 0 if there is none."""
+    if not tensor.is_floating_point():
+        return 0.0
+    finite = tensor[torch.isfinite(tensor)]
+    return float(finite.abs().max()) if finite.numel() else 0.0
+
+
+def alike(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor], scale: float = 0.0) -> bool:
+    """Whether gradients (K, …) are equal up to rounding of each member's largest one, or of `scale`."""
+    if any(a.shape != b.shape or a.dtype != b.dtype for a, b in zip(ours, theirs, strict=True)):
+        return False
+    if not ours:
+        return True
+    sizes, errors, allowed = [], [], []
+    for a, b in zip(ours, theirs, strict=True):
+        x, y = a.flatten(1), b.flatten(1)
+        finite = torch.isfinite(x)
+        if not torch.equal(finite, torch.isfinite(y)):
+            return False
+        x, y = x.where(finite, 0).double(), y.where(finite, 0).double()
+        sizes.append(torch.maximum(x.abs(), y.abs()).amax(1).clamp(min=scale))
+        errors.append((x - y).abs().amax(1))
+        allowed.append(RTOL.get(a.dtype, 1e-2))
+    size = torch.stack(sizes).amax(0) + torch.finfo(ours[0].dtype).tiny
+    return all(bool((error <= rtol * size).all()) for error, rtol in zip(errors, allowed, strict=True))
 
 
 def close(a: torch.Tensor, b: torch.Tensor, scale: float = 0.0) -> bool:

@@ -16,6 +16,7 @@ from stepsize.report.numbers import (
 )
 from stepsize.report.pages.content import Content, captioned, cost_rows, provenance_rows, sentence
 from stepsize.report.picture import Table
+from stepsize.report.snippets import snippets
 
 NO_ANSWER: dict[AdviceStatus, str] = {
     "flat": "No learning rate is better than another here.",
@@ -41,6 +42,7 @@ def advice_content(advice: Advice) -> Content:
         interval=_interval(advice),
         interval_label="should lose at most 1% of the progress",
         facts=_facts(advice),
+        snippets=snippets(advice),
         warnings=tuple(sentence(warning) for warning in advice.warnings),
         method=_method(advice),
         tables=captioned("Rounds of rehearsal", _rounds(advice)),
@@ -66,10 +68,13 @@ def _interval(advice: Advice) -> str:
 
 
 def _facts(advice: Advice) -> tuple[tuple[str, str], ...]:
-    facts = []
+    facts = [("batch size", count(advice.batch_size))]
     if advice.lr is not None:
-        facts.append(("schedule", short(advice.schedule_text)))
-    facts += [("batch size", count(advice.batch_size)), ("length of the run", plural(advice.steps, "update"))]
+        facts += [
+            ("peak learning rate", f"{rate(advice.lr)}  ({_interval(advice)})"),
+            ("schedule", short(advice.schedule_text)),
+        ]
+    facts.append(("length of the run", plural(advice.steps, "update")))
     if advice.start_loss is not None:
         facts.append((f"{loss_name(advice.loss_kind)} at the start", number(advice.start_loss, 4)))
     if advice.expected_loss is not None:

@@ -8,6 +8,7 @@ from stepsize._result import Provenance
 from stepsize._words import duration
 from stepsize.report.numbers import count, number, plural
 from stepsize.report.picture import Table
+from stepsize.report.snippets import Snippet
 from stepsize.training.history import Cost
 
 
@@ -23,7 +24,8 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
     `headline` is the answer in one sentence and `lead` what follows from it. `value` is the number to set
     large, with `value_label` above it; both are empty when there is no answer, and then `answered` is False.
-    `choices` is a table that belongs to the answer, `tables` are those behind it.
+    `facts` are the answer as a table, `snippets` the code that applies it. `choices` is a table that belongs
+    to the answer, `tables` are those behind it.
     """
 
     title: str
@@ -36,6 +38,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     interval: str = ""
     interval_label: str = ""
     facts: tuple[tuple[str, str], ...]
+    snippets: tuple[Snippet, ...] = ()
     choices: Captioned | None = None
     warnings: tuple[str, ...]
     method: tuple[str, ...]

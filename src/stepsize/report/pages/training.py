@@ -49,7 +49,8 @@ def training_content(advice: TrainingAdvice) -> Content:
         value_label=base.value_label,
         interval=base.interval,
         interval_label=base.interval_label,
-        facts=tuple((name, short(value)) for name, value in advice.rows() if name != "learning rate"),
+        facts=tuple((name, short(value)) for name, value in advice.rows()),
+        snippets=base.snippets,
         choices=choices,
         warnings=base.warnings,
         method=(*method, *base.method, *last),
@@ -115,7 +116,7 @@ def warmup_content(found: WarmupComparison) -> Content:
         value_label="updates of warm-up" if known else "",
         facts=(
             ("before", short(found.schedule)),
-            ("peak learning rate", rate(found.lr)),
+            ("peak learning rate", "" if found.lr is None else rate(found.lr)),
             ("length of the runs", f"{count(found.steps)} of {count(found.horizon)} updates"),
         ),
         warnings=tuple(sentence(warning) for warning in found.warnings),

@@ -20,8 +20,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+POINTS = 41
+"""Places at which the fitted curve is drawn."""
+
+
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """Batch sizes that reached a loss, updates and their ends (equal to them with one seed), and the fit."""
+    """Batch sizes that reached a loss, updates and their ends (equal to them with one seed), and the fit.
+
+    `fitted` are the curve's updates at the batch sizes `along`, close enough for a smooth line.
+    """
 
     loss: float
     sizes: tuple[int, ...]
@@ -29,6 +36,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     updates: tuple[float, ...]
     lows: tuple[float, ...]
     highs: tuple[float, ...]
+    along: tuple[float, ...]
     fitted: tuple[float, ...]
     critical: float | None
 
@@ -74,7 +82,8 @@ def updates_data(result: Result) -> UpdatesData | None:
 
 def _measured(target: Target) -> Measured:
     rows = [row for row in target.rows if row.updates is not None]
-    known = target.fit.batch is not None
+    known = target.fit.batch is not None and bool(rows)
+    along = np.geomspace(rows[0].batch_size, rows[-1].batch_size, POINTS).tolist() if known else []
     return Measured(
         loss=target.loss,
         sizes=tuple(row.batch_size for row in rows),
@@ -82,7 +91,8 @@ def _measured(target: Target) -> Measured:
         updates=tuple(row.updates or 0.0 for row in rows),
         lows=tuple(row.updates_low or row.updates or 0.0 for row in rows),
         highs=tuple(row.updates_high or row.updates or 0.0 for row in rows),
-        fitted=tuple(target.fit.updates(row.batch_size) for row in rows) if known else (),
+        along=tuple(along),
+        fitted=tuple(map(target.fit.updates, along)),
         critical=target.fit.batch,
     )
 
@@ -102,7 +112,7 @@ def draw_updates(axes: Axes, data: UpdatesData, colours: Colours) -> None:
             label=f"loss {number(target.loss)}",
         )
         if target.fitted:
-            axes.plot(target.sizes, target.fitted, "-", color=colours.answer, alpha=shade, linewidth=0.9)
+            axes.plot(target.along, target.fitted, "-", color=colours.answer, alpha=shade, linewidth=0.9)
     last = data.targets[-1]
     batch_axis(axes, [size for target in data.targets for size in target.sizes])
     low, high = axes.get_xlim()

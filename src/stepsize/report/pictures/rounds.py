@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,13 +15,14 @@ from stepsize.estimate import mean_over_seeds
 from stepsize.report.axes import answer_mark, danger_zone, finite_range, gone, legend, loss_axis, rate_axis
 from stepsize.report.numbers import fraction, loss_name, number, plural, rate
 from stepsize.report.picture import Picture, Table
-from stepsize.report.pictures.range_test import finite_or_none
+from stepsize.report.pictures.range_test import MARKS, finite_or_none
 from stepsize.report.theme import Colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from stepsize.decide.rehearsal import Rehearsal
+    from stepsize.measure.curve import Curve
 
 
 CLOSE_UP = 0.12
@@ -41,8 +44,18 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
         return fraction(self.steps, self.horizon)
 
 
+class Suggested(msgspec.Struct, frozen=True):
+    """The rate that a rule reads off the range test, or None."""
+
+    rule: str
+    lr: float | None
+
+
 class RoundsData(msgspec.Struct, frozen=True, kw_only=True):
-    """All rounds, shortest first, and the answer; `cliff` is the smallest rate above it that was lost."""
+    """All rounds, shortest first, and the answer; `cliff` is the smallest rate above it that was lost.
+
+    `suggestions` are what other rules would have said, from the range test that bracketed the rates.
+    """
 
     rounds: tuple[Round, ...]
     lr: float | None
@@ -51,6 +64,7 @@ class RoundsData(msgspec.Struct, frozen=True, kw_only=True):
     cliff: float | None
     start_loss: float | None
     loss_kind: str
+    suggestions: tuple[Suggested, ...] = ()
 
 
 def rounds_data(result: Result) -> RoundsData | None:
@@ -70,12 +84,21 @@ def rounds_data(result: Result) -> RoundsData | None:
 
 
 def decision_data(result: Result) -> RoundsData | None:
-    """The last round alone, which decided."""
+    """The last round alone, which decided, with what the rules of range tests would have said."""
     data = rounds_data(result)
-    if data is None or data.lr is None or len(data.rounds) < 2:
+    if not isinstance(result, Advice) or data is None or data.lr is None or len(data.rounds) < 2:
         return None
     last = data.rounds[-1:]
-    return msgspec.structs.replace(data, rounds=last, cliff=_cliff(last, data.lr, data.start_loss))
+    cliff = _cliff(last, data.lr, data.start_loss)
+    return msgspec.structs.replace(data, rounds=last, cliff=cliff, suggestions=_suggestions(result.bracket))
+
+
+def _suggestions(bracket: Curve | None) -> tuple[Suggested, ...]:
+    """What each rule says on the range test, the lowest rate first, those without an answer last."""
+    if bracket is None:
+        return ()
+    said = [Suggested(rule, one.lr) for rule, one in bracket.suggestions.items()]
+    return tuple(sorted(said, key=lambda one: math.inf if one.lr is None else one.lr))
 
 
 def _round(rehearsal: Rehearsal) -> Round:
@@ -143,7 +166,34 @@ def _draw(
         axes.plot(one.lrs, means, color=shade, linewidth=2 if last else 1.3, zorder=3, label=label)
         lost = [lr for lr, mean in zip(one.lrs, one.mean, strict=True) if is_lost(mean, data.start_loss)]
         gone(axes, lost, colours)
+    _ticks(axes, data.suggestions, colours)
     legend(axes)
+
+
+def _ticks(axes: Axes, suggestions: Sequence[Suggested], colours: Colours) -> None:
+    """Each rule's rate as a mark on the axis; at its end, pointing outwards, where it lies beyond."""
+    low, high = axes.get_xlim()
+    for one, shape in zip(suggestions, MARKS * len(suggestions), strict=False):
+        if one.lr is None:
+            continue
+        beyond = "<" if one.lr < low else ">" if one.lr > high else ""
+        axes.plot(
+            [min(max(one.lr, low), high)],
+            [0.0],
+            beyond or shape,
+            color=colours.muted,
+            markersize=6,
+            markeredgecolor=colours.paper,
+            transform=axes.get_xaxis_transform(),
+            clip_on=False,
+            zorder=5,
+            label=f"{rule_name(one.rule)} {rate(one.lr)}",
+        )
+
+
+def rule_name(rule: str) -> str:
+    """A rule as a reader would write it."""
+    return rule.replace("_over_", " / ")
 
 
 def _shades(rounds: int, colours: Colours) -> list[str]:
@@ -171,7 +221,19 @@ def caption_decision(data: RoundsData) -> str:
             f" In the shaded band, from {rate(data.low)} to {rate(data.high)}, at most 1% of the progress "
             "from the start to the best loss is lost: there the line runs below the dotted one."
         )
-    return text
+    return text + _said(data.suggestions)
+
+
+def _said(suggestions: tuple[Suggested, ...]) -> str:
+    """What the rules make of the range test, in a sentence."""
+    if not suggestions:
+        return ""
+    said = [f"{rate(one.lr)} ({rule_name(one.rule)})" for one in suggestions if one.lr is not None]
+    silent = [rule_name(one.rule) for one in suggestions if one.lr is None]
+    if not said:
+        return f" On the range test alone none of the usual rules has an answer: {', '.join(silent)}."
+    rest = f"; {', '.join(silent)} {'has' if len(silent) == 1 else 'have'} no answer" if silent else ""
+    return f" From the range test alone the usual rules would have said {', '.join(said)}{rest}."
 
 
 def alt(data: RoundsData) -> str:

@@ -22,11 +22,17 @@ POINTS = 512
 
 
 class ScheduleData(msgspec.Struct, frozen=True, kw_only=True):
-    """The rate at chosen updates, first and last among them."""
+    """The rate at chosen updates, first and last among them.
+
+    `epochs` and `samples` are those passed before each update, on average over an epoch where its last batch
+    is smaller; `epochs` is None for a stream, which has none.
+    """
 
     schedule: str
     steps: int
     updates: tuple[int, ...]
+    epochs: tuple[float, ...] | None
+    samples: tuple[int, ...]
     rates: tuple[float, ...]
 
 
@@ -34,15 +40,20 @@ def data(result: Result) -> ScheduleData | None:
     """The schedule of an advice that names a rate, unless its lengths are in tokens: a result knows none."""
     if not isinstance(result, Advice) or result.lr is None:
         return None
+    run = result.run
     try:
-        rates = np.asarray(result.schedule.values(result.run), dtype=np.float64)
+        rates = np.asarray(result.schedule.values(run), dtype=np.float64)
     except ValueError:  # tokens, or epochs of a stream
         return None
     kept = _thinned(rates)
+    stream = result.samples is None
+    per_update = float(result.batch_size if stream else run.samples_per_update)
     return ScheduleData(
         schedule=str(result.schedule),
         steps=result.steps,
         updates=tuple(kept.tolist()),
+        epochs=None if stream else tuple((kept / run.steps_per_epoch).tolist()),
+        samples=tuple(np.round(kept * per_update).astype(int).tolist()),
         rates=tuple(rates[kept].tolist()),
     )
 
@@ -90,8 +101,16 @@ def alt(data: ScheduleData) -> str:
 def table(data: ScheduleData) -> Table:
     """The rate at eleven updates, evenly spaced."""
     at = np.unique(np.linspace(0, len(data.updates) - 1, 11).round().astype(int))
-    rows = tuple((count(data.updates[i]), rate(data.rates[i])) for i in at)
-    return Table(("update", "learning rate"), rows)
+    rows = tuple(
+        (
+            count(data.updates[i]),
+            "–" if data.epochs is None else number(data.epochs[i]),
+            count(data.samples[i]),
+            rate(data.rates[i]),
+        )
+        for i in at
+    )
+    return Table(("update", "epoch", "samples", "learning rate"), rows)
 
 
 SCHEDULE = Picture(title="Schedule", data=data, draw=draw, caption=caption, alt=alt, table=table)

@@ -13,7 +13,7 @@ from stepsize.schedules.units import Run
 def recipe(schedule: Schedule, run: Run | None) -> Call:
     """The optax schedule with the same rates, in the precision that jax is set to."""
     pieces = parts(schedule, run, "optax")
-    calls = [_recipe(piece) for piece in pieces]
+    calls = [call_of(piece) for piece in pieces]
     if len(calls) == 1:
         return calls[0]
     boundaries, at = [], 0
@@ -27,7 +27,8 @@ def _call(name: str, **arguments: Any) -> Call:
     return Call(f"optax.{name}", arguments)
 
 
-def _recipe(part: Part) -> Call:
+def call_of(part: Part) -> Call:
+    """One part alone; raises `ConversionError` where the library has no such formula."""
     if part.name not in _WRITERS:
         raise refuse(
             "optax", part, "none of its functions has this formula; any function of the count will do there"

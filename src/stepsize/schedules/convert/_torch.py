@@ -24,7 +24,7 @@ def recipe(schedule: Schedule, run: Run | None) -> Call:
     for piece in pieces:
         if piece.lr != peak:
             raise refuse("torch", piece, f"its phases all multiply the optimizer's lr, {peak:g}")
-        calls.append(_recipe(piece))
+        calls.append(call_of(piece))
     if len(calls) == 1:
         return calls[0]
     milestones, at = [], 0
@@ -38,7 +38,8 @@ def _call(name: str, **arguments: Any) -> Call:
     return Call(_HOME + name, arguments, optimizer=True)
 
 
-def _recipe(part: Part) -> Call:
+def call_of(part: Part) -> Call:
+    """One part alone; raises `ConversionError` where the library has no such formula."""
     if part.name not in _WRITERS:
         raise refuse(
             "torch",
