@@ -10,6 +10,7 @@ from scipy import stats
 
 from stepsize.chapter.rules import (
     Difference,
+    Verdict,
     all_of,
     best_of,
     difference,
@@ -70,7 +71,7 @@ def test_the_best_must_beat_each() -> None:
 
 def test_to_refute_the_best_takes_more_where_there_are_more_rivals() -> None:
     claimed = np.array([0.90, 0.90, 0.90])
-    rival = claimed + [0.010, 0.016, 0.022]  # t = 4.6: beyond 4.3 for one, not beyond 7.6 for three
+    rival = claimed + np.array([0.010, 0.016, 0.022])  # t = 4.6: beyond 4.3 for one, not beyond 7.6 for three
     assert difference(claimed, rival).verdict == "does not hold"
     assert best_of(claimed, [rival]) == "does not hold"
     assert best_of(claimed, [rival, claimed - 0.1, claimed - 0.2]) == "cannot be told"
@@ -101,7 +102,7 @@ def test_a_statement_of_several_parts() -> None:
 
 
 def test_the_contrary() -> None:
-    verdicts = ("holds", "does not hold", "cannot be told")
+    verdicts: tuple[Verdict, ...] = ("holds", "does not hold", "cannot be told")
     assert [opposite(v) for v in verdicts] == ["does not hold", "holds", "cannot be told"]
 
 
@@ -121,7 +122,12 @@ def test_numbers_that_are_computed() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
-    [(0.5, 0.7, "holds"), (0.3, 0.7, "cannot be told"), (1.1, 1.2, "does not hold"), (0.0, 0.1, "does not hold")],
+    [
+        (0.5, 0.7, "holds"),
+        (0.3, 0.7, "cannot be told"),
+        (1.1, 1.2, "does not hold"),
+        (0.0, 0.1, "does not hold"),
+    ],
 )
 def test_an_interval_within_another(low: float, high: float, verdict: str) -> None:
     assert within(low, high, 0.4, 1.0) == verdict

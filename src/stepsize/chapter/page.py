@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -15,15 +13,19 @@ from stepsize.chapter.pictures import figure_of, table_of
 from stepsize.chapter.result import Chapter, Claim, Drawing, Estimate, NamedTable, SectionResult
 from stepsize.chapter.rules import Verdict
 from stepsize.report.numbers import count, number, plural
-from stepsize.report.page import NARROW, WIDE, Drawn, check_writable, script_safe, stylesheet
+from stepsize.report.page import check_writable, script_safe, stylesheet
 from stepsize.report.pages.content import provenance_rows
 from stepsize.report.picture import Table
+from stepsize.report.script import digest
 from stepsize.report.svg import inline_svg
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+WIDE, NARROW = (7.2, 3.8), (3.5, 3.3)
+"""Sizes in inches of a picture on a screen and on a phone."""
 
 SIGNS: dict[Verdict, tuple[str, str]] = {
     "holds": ("yes", "✓"),
@@ -34,20 +36,19 @@ SIGNS: dict[Verdict, tuple[str, str]] = {
 
 METHOD = (
     (
-        "Runs of one seed share their starting weights and the order of their batches, so rates are compared "
-        "seed by seed: a difference is the mean over seeds of the paired differences, and its interval "
-        "Student's at 95%. A statement holds if the interval says so, does not hold if it says the opposite, "
-        "and otherwise cannot be told."
+        "Runs of one seed share their starting weights and the order of their batches, so rates are "
+        "compared seed by seed: a difference is the mean over seeds of the paired differences, and its "
+        "interval Student's at 95%. A statement holds if the interval says so, does not hold if it says "
+        "the opposite, and otherwise cannot be told."
     ),
     (
-        "With three seeds such an interval is wide, 4.3 standard errors to either side. Where nothing can be "
-        "told, more seeds (--seeds 10) may tell; it does not mean that the statement is false."
+        "With three seeds such an interval is wide, 4.3 standard errors to either side. Where nothing can "
+        "be told, more seeds (--seeds 10) may tell; it does not mean that the statement is false."
     ),
     (
         "A rate is the best of several only if it beats each of the others; that one of the others beats "
-        "it is "
-        "judged at a stricter level, since one of many is easily better by chance. Statements of arithmetic "
-        "are checked exactly."
+        "it is judged at a stricter level, since one of many is easily better by chance. Statements of "
+        "arithmetic are checked exactly."
     ),
 )
 
@@ -63,6 +64,17 @@ class ClaimView(NamedTuple):
     verdict: str
     rule: str
     evidence: Table | None
+
+
+class Drawn(NamedTuple):
+    """A picture as the template needs it, drawn for a screen (and paper) and for a phone."""
+
+    name: str
+    title: str
+    caption: str
+    wide: str
+    narrow: str
+    table: Table
 
 
 class SectionView(NamedTuple):
@@ -97,9 +109,8 @@ def write_page(chapter: Chapter, path: str | os.PathLike[str]) -> None:
 def page(chapter: Chapter) -> str:
     """The page as text; everything is escaped, and the result itself inlined as JSON."""
     css = f"{stylesheet()}\n{(TEMPLATES / 'chapter.css').read_text(encoding='utf-8')}"
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     policy = (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src {digest(css)}; img-src data:; base-uri 'none'; form-action 'none'"
     )
     there = {section.slug for section in chapter.sections}
     return (
@@ -128,11 +139,9 @@ def page(chapter: Chapter) -> str:
 def _lead(chapter: Chapter) -> str:
     return (
         "Every equation, figure and table of the chapter was built and run with "
-        f"{plural(chapter.settings.seeds, 'seed')}. "
-        f"Of {plural(len(chapter.claims), 'statement')} {chapter.count('holds')} hold, "
-        f"{chapter.count('does not hold')} "
-        f"do not, and {chapter.count('cannot be told')} cannot be told from so few runs. Each verdict "
-        "follows from a "
+        f"{plural(chapter.settings.seeds, 'seed')}. Of {plural(len(chapter.claims), 'statement')} "
+        f"{chapter.count('holds')} hold, {chapter.count('does not hold')} do not, and "
+        f"{chapter.count('cannot be told')} cannot be told from so few runs. Each verdict follows from a "
         "stated rule, which stands beside it."
     )
 

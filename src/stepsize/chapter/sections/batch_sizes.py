@@ -50,8 +50,7 @@ def _find(lab: Lab) -> Findings:
                 book="Too large a batch generalises worse: the validation error rises with it.",
                 measured=(
                     f"At rate 0.5, after the same epochs: {told}. 32 − 256: {points(drop)}. A larger batch "
-                    "has made "
-                    "fewer updates by then, which is part of the difference."
+                    "has made fewer updates by then, which is part of the difference."
                 ),
                 verdict=best_of(ends[32], [ends[size] for size in (64, 128, 256)])
                 if drop.verdict == "holds"
@@ -70,8 +69,7 @@ def _find(lab: Lab) -> Findings:
                 verdict=rising([at_shared[size] for size in SIZES]),
                 rule=(
                     "After the same number of updates each batch must be ahead of the next smaller one, by "
-                    "a 95% "
-                    "interval over paired seeds."
+                    "a 95% interval over paired seeds."
                 ),
                 evidence=tuple(
                     estimate(f"accuracy, batch {size}", end, "accuracy") for size, end in at_shared.items()
@@ -138,8 +136,7 @@ SECTION = Section(
     rows=("12.3.4",),
     idea=(
         "Rate 0.5 at batch 32, 64, 128 and 256, for the same epochs. The same runs tell two stories: over "
-        "updates, and "
-        "over samples seen."
+        "updates, and over samples seen."
     ),
     code="""\
 import stepsize as ss

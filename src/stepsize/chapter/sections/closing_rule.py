@@ -73,13 +73,12 @@ def _online(known: dict[int, Optimum]) -> Claim:
         row="12.3.4",
         book=(
             "A single sample's gradient is noisy, so that very small batches want a very small rate, as in "
-            "online "
-            "learning; large batches want large rates."
+            "online learning; large batches want large rates."
         ),
         measured=(
             f"Best rate {rate(known[small].lr)} at batch {small}, {rate(known[large].lr)} at batch "
-            f"{large:,}: a factor of "
-            f"{number(math.exp(gap))}, 95% interval {interval(math.exp(gap - half), math.exp(gap + half))}."
+            f"{large:,}: a factor of {number(math.exp(gap))}, 95% interval "
+            f"{interval(math.exp(gap - half), math.exp(gap + half))}."
         ),
         verdict=within(gap - half, gap + half, 0.0, math.inf),
         rule="The 95% interval of the factor must lie above 1.",
@@ -127,8 +126,8 @@ def _regimes(fits: RateFits, known: dict[int, Optimum]) -> tuple[Claim, ...]:
                 else "does not hold",
                 rule=(
                     f"The fitted law must be {regime} at the "
-                    f"{'smallest' if name == 'linear' else 'largest'} batch with "
-                    "90% of the bootstrap's draws."
+                    f"{'smallest' if name == 'linear' else 'largest'} batch with 90% of the bootstrap's "
+                    "draws."
                 ),
                 evidence=(Estimate(name=f"slope at batch {size}", value=slope, low=low, high=high),),
             )
@@ -190,8 +189,7 @@ def _drawing(known: dict[int, Optimum], fits: RateFits | None) -> Lines:
         title="The best rate over the batch size",
         caption=(
             "Best rate by validation loss after the same samples at each batch, 95% intervals; the law "
-            "fitted, and the "
-            "two simple rules from the smallest batch on."
+            "fitted, and the two simple rules from the smallest batch on."
         ),
         alt="Best rate over batch size in log-log: "
         + ", ".join(f"{s:,}: {rate(f.lr)}" for s, f in known.items()),
@@ -232,8 +230,8 @@ SECTION = Section(
     rows=("closing rule", "12.3.4"),
     idea=(
         "At five batch sizes from 4 to 1,024 the best of five rates is found after the same number of "
-        "samples. Six laws "
-        "are fitted to these best rates; the slope at each batch, with its interval, names the regime."
+        "samples. Six laws are fitted to these best rates; the slope at each batch, with its interval, "
+        "names the regime."
     ),
     code="""\
 import stepsize as ss

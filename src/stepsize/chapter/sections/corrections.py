@@ -101,16 +101,14 @@ def _above_one(runs: Runs, above: Runs, ceilings: list[tuple[int, float]]) -> Cl
         id="correction/above 1",
         row="correction: above 1",
         book=(
-            "The rate has an upper bound: from equations 2 and 3 it follows that it cannot be greater "
-            "than 1.0."
+            "The rate has an upper bound: from equations 2 and 3 it follows that it cannot be greater than "
+            "1.0."
         ),
         measured=(
             f"It does not follow: {schedule} starts at 5 and satisfies both (its verdict: "
             f"{'satisfied' if schedule.robbins_monro().satisfied else 'not satisfied'}). At batch 128 a "
-            f"rate of {HIGH:g} "
-            f"ends at {percent(float(high.mean()))}, against 0.5 {points(apart_by)}. What bounds the rate "
-            "locally is the "
-            f"curvature, 2/λ for gradient descent: {told}."
+            f"rate of {HIGH:g} ends at {percent(float(high.mean()))}, against 0.5 {points(apart_by)}. What "
+            f"bounds the rate locally is the curvature, 2/λ for gradient descent: {told}."
         ),
         verdict=_refuted(trains and schedule.robbins_monro().satisfied),
         rule=(
@@ -141,9 +139,8 @@ def _unit(lab: Lab) -> Claim:
         book="The rate has an upper bound of 1.0, whatever the problem.",
         measured=(
             "A bound on the rate cannot be a number without a unit: with the loss divided by 10, rate 5 "
-            "does what 0.5 "
-            "did before. The largest relative difference of any validation loss over an epoch is "
-            f"{number(gap, 2)}."
+            "does what 0.5 did before. The largest relative difference of any validation loss over an "
+            f"epoch is {number(gap, 2)}."
         ),
         verdict=_refuted(gap < 1e-2),
         rule="Curves that agree to 1% refute it; they differ by rounding alone, which training makes larger.",
@@ -172,9 +169,8 @@ def _one_run(lab: Lab) -> Claim:
         book="Each curve of figures 12-9, 12-12 and 12-13 is one run, and their order is read from it.",
         measured=(
             f"Of the {pairs} pairs of rates in the three figures {told} differ by a 95% interval over "
-            f"{lab.settings.seeds} seeds; in {contradicted} single seeds disagree about the order. Not "
-            "told apart: "
-            f"{', '.join(rows) or 'none'}."
+            f"{lab.settings.seeds} seeds; in {contradicted} single seeds disagree about the order. Not told "
+            f"apart: {', '.join(rows) or 'none'}."
         ),
         verdict="holds" if told == pairs else "does not hold" if contradicted else "cannot be told",
         rule=(
@@ -236,11 +232,9 @@ SECTION = Section(
     rows=("correction: above 1", "correction: one run"),
     idea=(
         "Two things in the chapter do not follow from what it shows. A rate of 1.5 is trained beside 0.5 "
-        "and 0.8; the "
-        "curvature along a run says what really bounds the rate; and all pairs of rates in its figures are "
-        "compared over "
-        "seeds. (A third, the 10 or 100 iterations of table 12-3, stands in the section on the staged "
-        "design.)"
+        "and 0.8; the curvature along a run says what really bounds the rate; and all pairs of rates in "
+        "its figures are compared over seeds. (A third, the 10 or 100 iterations of table 12-3, stands in "
+        "the section on the staged design.)"
     ),
     code="""\
 import stepsize as ss

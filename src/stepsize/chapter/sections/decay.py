@@ -65,8 +65,8 @@ def _find(lab: Lab) -> Findings:
                 row="fig 12-10",
                 book="The rate goes down in stairs, one every 50 iterations.",
                 measured=(
-                    f"Over 350 updates the rate takes {len(np.unique(schedule.values(350)))} values, "
-                    "50 updates each."
+                    f"Over 350 updates the rate takes {len(np.unique(schedule.values(350)))} values, 50 "
+                    "updates each."
                 ),
                 verdict=exact(len(np.unique(schedule.values(350))), 7, tolerance=0),
                 rule="Seven stairs of 50 updates in 350.",
@@ -96,8 +96,7 @@ def _find(lab: Lab) -> Findings:
                 ),
                 measured=(
                     f"0.8, halved every fifth of the run, ends at {percent(float(down.mean()))}: against "
-                    "0.8 throughout "
-                    f"{points(against_same)}, against 0.5 throughout {points(against_best)}."
+                    f"0.8 throughout {points(against_same)}, against 0.5 throughout {points(against_best)}."
                 ),
                 verdict=all_of([against_same.verdict, against_best.verdict]),
                 rule="It must end above both by a 95% interval over paired seeds.",
@@ -164,8 +163,8 @@ SECTION = Section(
     rows=("eq 4", "fig 12-10", "table 12-5", "12.3.3"),
     idea=(
         "The rate is multiplied by 0.9 after every 50 updates. The formula and the table are checked "
-        "number by number; "
-        "and the advice that they illustrate, to begin high and go on lower, is tried on the textbook's net."
+        "number by number; and the advice that they illustrate, to begin high and go on lower, is tried on "
+        "the textbook's net."
     ),
     code="""\
 import stepsize as ss

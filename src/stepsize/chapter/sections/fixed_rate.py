@@ -147,8 +147,7 @@ def _drawing(name: str, title: str, rows: Mapping[Any, dict[int, np.ndarray]], l
         title=title,
         caption=(
             "A 196-100-10 net with momentum 0.9 on small digits, every run with the same number of "
-            "updates; mean of the "
-            "seeds, lowest and highest."
+            "updates; mean of the seeds, lowest and highest."
         ),
         alt="Test accuracy over batch size: rising, a flat top, falling; the top moves to the right.",
         x_label="batch size",
@@ -176,8 +175,7 @@ SECTION = Section(
     rows=("12.3.4",),
     idea=(
         "A net with momentum learns few digits for a fixed number of updates. The rate is held, the batch "
-        "varied, and "
-        "the test accuracy taken; then the rate and the amount of data are changed."
+        "varied, and the test accuracy taken; then the rate and the amount of data are changed."
     ),
     code="""\
 import stepsize as ss

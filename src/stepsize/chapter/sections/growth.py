@@ -44,16 +44,15 @@ def _find(lab: Lab) -> Findings:
                 id="12.3.4/decay is growth",
                 row="12.3.4",
                 book=(
-                    "Decaying the rate can be had by growing the batch instead: by the update formula "
-                    "they are equivalent."
+                    "Decaying the rate can be had by growing the batch instead: by the update formula they "
+                    "are equivalent."
                 ),
                 measured=(
                     f"0.8 halved every fifth of the run at batch {START} ends at "
-                    f"{percent(float(finals(decayed, down).mean()))} after {count(plan.run.steps)} "
-                    "updates; the batch "
-                    f"doubled instead, to {count(plan.batches.max())}, at "
-                    f"{percent(float(finals(grown, up).mean()))} "
-                    f"after {count(plan.steps)}. Growing − decaying: {points(apart_at_end)}."
+                    f"{percent(float(finals(decayed, down).mean()))} after {count(plan.run.steps)} updates; "
+                    f"the batch doubled instead, to {count(plan.batches.max())}, at "
+                    f"{percent(float(finals(grown, up).mean()))} after {count(plan.steps)}. Growing − "
+                    f"decaying: {points(apart_at_end)}."
                 ),
                 verdict=same(apart_at_end, margin=MARGIN),
                 rule=(
@@ -84,8 +83,8 @@ def _find(lab: Lab) -> Findings:
                 name="growth-plan",
                 title="The two plans",
                 caption=(
-                    "Where the rate would be halved, the batch is doubled; the rate over the batch "
-                    "stays the same."
+                    "Where the rate would be halved, the batch is doubled; the rate over the batch stays "
+                    "the same."
                 ),
                 alt="Batch sizes over samples seen: a staircase up from 128, and a flat line.",
                 x_label="samples",
@@ -119,8 +118,8 @@ SECTION = Section(
     rows=("12.3.4",),
     idea=(
         "A run at 0.8 whose rate is halved every fifth is set against one that keeps 0.8 and doubles the "
-        "batch at the "
-        "same samples. Rate over batch, and with it the noise of the updates, is the same in both."
+        "batch at the same samples. Rate over batch, and with it the noise of the updates, is the same in "
+        "both."
     ),
     code="""\
 from stepsize.schedules import Run, Schedule

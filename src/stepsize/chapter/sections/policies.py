@@ -72,8 +72,7 @@ def _find(lab: Lab) -> Findings:
                 ),
                 rule=(
                     "Bulging upwards is read as lying above the straight line, sagging as lying below it. "
-                    "The formula "
-                    "says the contrary of the sentence."
+                    "The formula says the contrary of the sentence."
                 ),
                 evidence=tuple(plain(f"p = {power:g}, half-way", value) for power, value in middle.items()),
             ),

@@ -52,8 +52,7 @@ def _find(lab: Lab) -> Findings:
                 row="table 12-2",
                 book=(
                     "Start at a very small rate, raise it after every batch, and draw the loss over the "
-                    "rate: it falls, "
-                    "turns and rises, and shows which rate is best."
+                    "rate: it falls, turns and rises, and shows which rate is best."
                 ),
                 measured=(
                     f"{turned} of {plural(seeds, 'seed')} fall and turn within 1e-5 to 10. Rules: "
@@ -73,8 +72,7 @@ def _find(lab: Lab) -> Findings:
                 verdict=within(low, high, STATED / ROOM, STATED * ROOM) if known else "cannot be told",
                 rule=(
                     "The interval of the turn over seeds, in log rate, must lie within a factor of 1.5 of "
-                    "0.3. The "
-                    "textbook calls its picture ideal: it is not of this task."
+                    "0.3. The textbook calls its picture ideal: it is not of this task."
                 ),
                 evidence=(told,),
             ),
@@ -137,8 +135,7 @@ SECTION = Section(
     rows=("table 12-2",),
     idea=(
         "Smith's method of 2015: while the net trains, the rate rises after every batch from 1e-5 to 10. "
-        "The loss over "
-        "the rate shows where training begins, where it is fastest, and where it breaks."
+        "The loss over the rate shows where training begins, where it is fastest, and where it breaks."
     ),
     code="""\
 import stepsize as ss

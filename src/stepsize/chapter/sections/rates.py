@@ -26,13 +26,12 @@ from stepsize.report.picture import Table
 from stepsize.runs import Runs
 
 BEST = (
-    "It must end above each other rate, the 95% interval of the difference over paired seeds above 0; it is "
-    "refuted if another rate ends above it at the level that allows for several comparisons."
+    "It must end above each other rate, the 95% interval of the difference over paired seeds above 0; it "
+    "is refuted if another rate ends above it at the level that allows for several comparisons."
 )
 PASSED = (
     "The first must lead early and the second at the end, each by a 95% interval over paired seeds that "
-    "leaves "
-    "out 0."
+    "leaves out 0."
 )
 EARLY = 0.1
 """Share of the run at which "at the beginning" is judged: the first epoch of ten."""
@@ -78,10 +77,9 @@ def _find_128(lab: Lab) -> Findings:
                     "stays above."
                 ),
                 measured=(
-                    f"0.8 − 0.5 at update {count(updates[at])}: {points(early)}; at the end: {points(late)}. "
-                    f"{crossed} of {plural(early.seeds, 'seed')} show the overtaking. At that update "
-                    f"{fastest.lr:g} was "
-                    "highest of the four."
+                    f"0.8 − 0.5 at update {count(updates[at])}: {points(early)}; at the end: "
+                    f"{points(late)}. {crossed} of {plural(early.seeds, 'seed')} show the overtaking. At "
+                    f"that update {fastest.lr:g} was highest of the four."
                 ),
                 verdict=verdict,
                 rule=PASSED,
@@ -136,8 +134,7 @@ def _drawing(runs: Runs, size: int, title: str) -> Lines:
         title=title,
         caption=(
             "Validation accuracy over updates, one line a rate: the mean of "
-            f"{plural(runs.planned // len(arms), 'seed')}"
-            ", with the lowest and the highest seed as its band."
+            f"{plural(runs.planned // len(arms), 'seed')}, with the lowest and the highest seed as its band."
         ),
         alt=f"Validation accuracy over updates at batch {size}. At the end: {ends(runs, arms)}.",
         x_label="update",
@@ -176,8 +173,7 @@ FIG_9 = Section(
     rows=("fig 12-9",),
     idea=(
         "The textbook's net is trained at 0.2, 0.3, 0.5 and 0.8 with several seeds each. Runs of one seed "
-        "start "
-        "from the same weights and see the same batches, so that rates are compared seed by seed."
+        "start from the same weights and see the same batches, so that rates are compared seed by seed."
     ),
     code=CODE.format(lrs="[0.2, 0.3, 0.5, 0.8]", size=128, best=0.5, rival=0.8),
     find=_find_128,
@@ -198,8 +194,7 @@ FIG_13 = Section(
     rows=("fig 12-13",),
     idea=(
         "And at batch 16, where the same epochs take twice as many updates. A small batch has a noisier "
-        "gradient, "
-        "so that a lower rate should win."
+        "gradient, so that a lower rate should win."
     ),
     code=CODE.format(lrs="[0.1, 0.3, 0.5, 0.7]", size=16, best=0.1, rival=0.3),
     find=partial(_find_small, "fig 12-13", RATES_16, 0.1, "At batch 16 the rate 0.1 has become the best."),

@@ -10,7 +10,7 @@ from stepsize.chapter.rules import share
 from stepsize.chapter.sections.figures import line, listed
 from stepsize.chapter.settings import Settings
 from stepsize.chapter.tasks import first_images
-from stepsize.estimate.diagnosis import Diagnosis, diagnose
+from stepsize.measure.diagnosis import Diagnosis, diagnose
 from stepsize.report.numbers import plural, rate
 from stepsize.report.picture import Table
 from stepsize.runs.cell import CellRun
@@ -60,8 +60,7 @@ def _find(lab: Lab) -> Findings:
                 ),
                 measured=(
                     f"As the rate rises the verdicts never go back in {in_order} of "
-                    f"{plural(seeds, 'seed')}. Seed "
-                    f"{first[0][0].cell.seed}: {spans}."
+                    f"{plural(seeds, 'seed')}. Seed {first[0][0].cell.seed}: {spans}."
                 ),
                 verdict=share(in_order, seeds),
                 rule="For every seed, the classifier's verdicts must follow that order as the rate rises.",
@@ -129,8 +128,7 @@ SECTION = Section(
     rows=("12.3.1-1", "fig 12-5"),
     idea=(
         "The textbook's net is trained at rates from 0.001 to 10 on full batches. `diagnose` reads each "
-        "loss curve and "
-        "says what it is and on what grounds."
+        "loss curve and says what it is and on what grounds."
     ),
     code="""\
 import stepsize as ss

@@ -69,8 +69,8 @@ def _find(lab: Lab) -> Findings:
                 book="Σ η = ∞ and Σ η² < ∞ are sufficient for SGD to converge.",
                 measured=(
                     f"Of {len(SHOWN)} schedules only {listed(satisfied)} satisfy both. On w²/2 with "
-                    "gradient noise of "
-                    f"deviation 1, the distance from the minimum after {updates:,} updates is "
+                    f"gradient noise of deviation 1, the distance from the minimum after {updates:,} "
+                    "updates is "
                     + listed(f"{number(value, 2)} with {name}" for name, value in ends.items())
                     + "."
                 ),
@@ -85,10 +85,8 @@ def _find(lab: Lab) -> Findings:
                 ),
                 rule=(
                     "The verdicts must be those of the sums of powers; and on the example only the "
-                    "schedule that "
-                    "satisfies both may go on coming closer: from a tenth of the updates to the end its "
-                    "distance must "
-                    "halve, and that of the others change by less than 5%."
+                    "schedule that satisfies both may go on coming closer: from a tenth of the updates to "
+                    "the end its distance must halve, and that of the others change by less than 5%."
                 ),
                 evidence=tuple(plain(f"distance at the end, {name}", value) for name, value in ends.items()),
             ),
@@ -99,9 +97,8 @@ def _find(lab: Lab) -> Findings:
                 title="What the two conditions are worth",
                 caption=(
                     "Root mean square distance from the minimum of w²/2 under noisy gradients, exact over "
-                    "all walks. A "
-                    "fixed rate stops where its noise holds it; a rate that falls too fast stops before it "
-                    "arrives."
+                    "all walks. A fixed rate stops where its noise holds it; a rate that falls too fast "
+                    "stops before it arrives."
                 ),
                 alt=f"Distance over updates for {listed(DRAWN)}; only inv with p = 0.75 goes on falling.",
                 x_label="update",
@@ -133,8 +130,7 @@ SECTION = Section(
     rows=("eq 2, 3",),
     idea=(
         "Each schedule is extended without end, and both sums are decided from how it falls: a power of "
-        "the update, or "
-        "a geometric sequence. A noisy parabola shows what each condition is for."
+        "the update, or a geometric sequence. A noisy parabola shows what each condition is for."
     ),
     code="""\
 from stepsize.schedules import exp, fixed, inv, step

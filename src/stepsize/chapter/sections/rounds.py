@@ -97,11 +97,10 @@ def _ten_or_hundred(ten: Curve, hundred: Curve) -> Claim:
         row="table 12-3",
         book="The table says 10 iterations at each rate; the sentence below it, 100.",
         measured=(
-            f"The two differ: with {short} the loss turns at {_span(a)}, with {long} at {_span(b)}, and "
-            "the whole pass takes "
-            f"{count(sum(ten.iters_per_rate))} or {count(sum(hundred.iters_per_rate))} updates. The more "
-            "updates at each "
-            "rate, the more the net has learned before the rates that matter."
+            f"The two differ: with {short} the loss turns at {_span(a)}, with {long} at {_span(b)}, and the "
+            f"whole pass takes {count(sum(ten.iters_per_rate))} or {count(sum(hundred.iters_per_rate))} "
+            "updates. The more updates at each rate, the more the net has learned before the rates that "
+            "matter."
         ),
         verdict="does not hold",
         rule="Both cannot be right. Ours follows the table.",
@@ -239,9 +238,8 @@ def _drawings(zoom: Zoom, long: Curve) -> list[Lines]:
                 name="round-3",
                 title="Figure 12-8: round 3",
                 caption=(
-                    f"Validation loss of separate runs of {zoom.trials.steps} updates at rates a factor "
-                    "8/7 apart, one "
-                    "line a seed."
+                    f"Validation loss of separate runs of {zoom.trials.steps} updates at rates a factor 8/7 "
+                    "apart, one line a seed."
                 ),
                 alt="Validation loss over a few rates, one line a seed.",
                 x_label="learning rate",
@@ -267,8 +265,8 @@ def _round(name: str, title: str, curve: Curve, caption: str, low: float = 0.0) 
         name=name,
         title=title,
         caption=(
-            f"{caption} Mean training loss at each rate, one line a seed; the axis is log10, its "
-            "labels are rates."
+            f"{caption} Mean training loss at each rate, one line a seed; the axis is log10, its labels are "
+            "rates."
         ),
         alt=f"Training loss over the rate; the loss turns at {_span(found)}.",
         x_label="learning rate",
@@ -317,10 +315,8 @@ SECTION = Section(
     rows=("table 12-3", "fig 12-6", "table 12-4", "fig 12-7", "fig 12-8"),
     idea=(
         "Round 1 holds each of 47 rates for ten updates, rising. Round 2 looks again, more finely, around "
-        "the rate where "
-        "the loss turns. Round 3 starts anew at a few rates, since in a rising pass the loss lags behind; "
-        "the answer "
-        "backs off from the best of them."
+        "the rate where the loss turns. Round 3 starts anew at a few rates, since in a rising pass the "
+        "loss lags behind; the answer backs off from the best of them."
     ),
     code="""\
 import stepsize as ss

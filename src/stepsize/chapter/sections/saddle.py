@@ -13,7 +13,8 @@ from stepsize.chapter.result import Claim, Findings, Lines, Mark, NamedTable, Sp
 from stepsize.chapter.rules import share
 from stepsize.chapter.sections.figures import estimate, line, listed, plain, values
 from stepsize.chapter.tasks import xor
-from stepsize.estimate.diagnosis import Plateau, diagnose
+from stepsize.estimate.diagnosis import Plateau
+from stepsize.measure.diagnosis import diagnose
 from stepsize.measure.sharpness import sharpness
 from stepsize.measure.sharpness_result import SharpnessPoint
 from stepsize.report.numbers import count, number, plural
@@ -104,13 +105,11 @@ def _flat(members: tuple[CellRun, ...], found: list[Standstill]) -> Claim:
         row="12.3.1-3",
         book=(
             "The loss can stay flat for thousands of epochs (3000 to 6000 in the picture), as if looking "
-            "for a way out, "
-            "and then fall all at once."
+            "for a way out, and then fall all at once."
         ),
         measured=(
             f"{len(found)} of {plural(len(members), 'seed')} stand still and then fall to under half of "
-            "that loss. "
-            f"Flat from update to update: {told}."
+            f"that loss. Flat from update to update: {told}."
         ),
         verdict=share(sum(length >= 1_000 for length in lengths), len(members)),
         rule="Every seed must have a plateau of 1,000 updates or more that the loss leaves downwards.",
@@ -130,15 +129,13 @@ def _saddle(members: tuple[CellRun, ...], found: list[Standstill]) -> Claim:
         row="table 12-1",
         book=(
             "Such a flat stretch is no local minimum but a saddle point: the loss rises in one dimension "
-            "and falls in "
-            "another, and the gradient is close to zero in all of them."
+            "and falls in another, and the gradient is close to zero in all of them."
         ),
         measured=f"In the middle of the plateau, {told or 'there is none'}.",
         verdict=share(saddles, len(members)),
         rule=(
             "At every seed's plateau the gradient's norm must be below 0.01, and the smallest eigenvalue "
-            "of the Hessian "
-            "so far below zero that the run leaves along it."
+            "of the Hessian so far below zero that the run leaves along it."
         ),
         evidence=tuple(plain(f"smallest eigenvalue, seed {one.seed}", one.point.smallest) for one in found),
     )
@@ -180,8 +177,7 @@ def _ideal() -> Surface:
         title="Table 12-1: a saddle",
         caption=(
             "Heights of x² − y². Gradient descent slides into the middle, where the slope is almost "
-            "nothing in every "
-            f"direction, and needs {plural(len(path), 'update')} to get out of it along y."
+            f"nothing in every direction, and needs {plural(len(path), 'update')} to get out of it along y."
         ),
         alt=(
             "Contours of a saddle: rising to the left and right, falling up and down, and a path through "
@@ -223,8 +219,7 @@ def _plateaued(members: tuple[CellRun, ...], found: list[Standstill]) -> tuple[L
             title="Table 12-1: a loss that stands still",
             caption=(
                 "Training loss of a 2-3-2 net that learns exclusive or from all four samples at rate 0.5; "
-                "an update is "
-                "an epoch. `diagnose` finds the plateaus."
+                "an update is an epoch. `diagnose` finds the plateaus."
             ),
             alt=(
                 "Training loss over updates, a line a seed: flat near 0.693 for thousands of updates, then "
@@ -258,9 +253,8 @@ def _real(found: list[Standstill]) -> tuple[Surface, ...]:
             title="The net's own loss in the middle of its plateau",
             caption=(
                 f"Seed {one.seed}, update {count(one.middle)}: across, along the eigenvector of λ = "
-                f"{number(highest)}, the loss rises; upwards, along that of λ = "
-                f"{number(lowest)}, it "
-                "falls, so slowly that the scale upwards is ten times as long."
+                f"{number(highest)}, the loss rises; upwards, along that of λ = {number(lowest)}, it falls, "
+                "so slowly that the scale upwards is ten times as long."
             ),
             alt="Contours of the loss around a plateau: rising to both sides, falling up and down.",
             x_label=f"along λ max = {number(highest)}",
@@ -304,12 +298,9 @@ SECTION = Section(
     rows=("12.3.1-3", "table 12-1"),
     idea=(
         "A net of three hidden sigmoid units learns exclusive or. Near its small starting weights the "
-        "units are almost "
-        "alike, which is a saddle point: the loss stands still until one of them breaks away. `diagnose` "
-        "finds the "
-        "plateau in the curve, `sharpness` the ends of the Hessian's spectrum there, and the exact "
-        "eigenvalues of this "
-        "small net check them."
+        "units are almost alike, which is a saddle point: the loss stands still until one of them breaks "
+        "away. `diagnose` finds the plateau in the curve, `sharpness` the ends of the Hessian's spectrum "
+        "there, and the exact eigenvalues of this small net check them."
     ),
     code="""\
 import stepsize as ss

@@ -106,13 +106,12 @@ def _same_update(identity: str, lr: float, gaps: dict[int, np.ndarray], conditio
         id=f"12.3.4/linear rule, {identity}",
         row="12.3.4",
         book=(
-            "Batch ×N: for the same change of the weights after the same samples, the rate must grow ×N (the "
-            f"linear rule). {condition}"
+            "Batch ×N: for the same change of the weights after the same samples, the rate must grow ×N "
+            f"(the linear rule). {condition}"
         ),
         measured=(
             f"N updates at batch {SMALL}, rate {lr:g}, against one at batch {SMALL}·N, rate N·{lr:g}: the "
-            "two "
-            "changes differ by "
+            "two changes differ by "
             + listed(f"{number(100 * mean, 2)}% (N = {n})" for n, (mean, _, _) in intervals.items())
             + "."
         ),
@@ -161,8 +160,8 @@ def _variance_of_batches(ratios: dict[int, np.ndarray]) -> Claim:
         ),
         measured=(
             f"That of the samples is; that of the batch's mean gradient is not: at 16 it is {number(mean)} "
-            "times that at "
-            f"32, 95% interval {interval(low, high)}, near to the 2 that independent samples give."
+            f"times that at 32, 95% interval {interval(low, high)}, near to the 2 that independent samples "
+            "give."
         ),
         verdict=within(low, high, 1 / 1.2, 1.2),
         rule="The interval of the ratio must lie within 20% of 1.",
@@ -217,8 +216,8 @@ SECTION = Section(
     rows=("12.3.4",),
     idea=(
         "On the textbook's net after 200 updates, N updates with small batches are compared with one "
-        "update on all their "
-        "samples at N times the rate; and the variance of the mean gradient is taken at each batch size."
+        "update on all their samples at N times the rate; and the variance of the mean gradient is taken "
+        "at each batch size."
     ),
     code="""\
 import stepsize as ss

@@ -62,15 +62,13 @@ def _find(lab: Lab) -> Findings:
                 row="12.3.1-2",
                 book=(
                     "One rate does not suit all parameters: if the data are sparse and the features' "
-                    "frequencies very "
-                    "different, rare features should get larger updates."
+                    "frequencies very different, rare features should get larger updates."
                 ),
                 measured=f"Held-out loss, each method at its own best rate: {told}.",
                 verdict=all_of(found.verdict for found in others.values()),
                 rule=(
                     "Each way of giving rare features larger updates must end lower than the best single "
-                    "rate, by a "
-                    "95% interval over paired seeds."
+                    "rate, by a 95% interval over paired seeds."
                 ),
                 evidence=(
                     *(estimate(f"loss, {name}", loss) for name, (_, loss) in best.items()),
@@ -113,8 +111,7 @@ def _drawing(runs: dict[str, Runs]) -> Lines:
         title="Sparse features: one rate, or one for each",
         caption=(
             f"Held-out loss over the rate, each method's best rate at 1; a logistic model of {FEATURES} "
-            "features whose "
-            "frequencies fall as 1/rank. Bands are 90% bootstrap intervals."
+            "features whose frequencies fall as 1/rank. Bands are 90% bootstrap intervals."
         ),
         alt=(
             "Held-out loss over the rate relative to the best, for four methods; the lowest is "
@@ -134,10 +131,9 @@ SECTION = Section(
     rows=("12.3.1-2",),
     idea=(
         "A logistic model learns from features of which a few are common and most are rare, as words are. "
-        "One rate for "
-        "all weights is compared with parameter groups whose rates are in inverse proportion to the "
-        "frequency, and with "
-        "Adagrad and Adam, which find each parameter's own rate. Every method is tuned."
+        "One rate for all weights is compared with parameter groups whose rates are in inverse proportion "
+        "to the frequency, and with Adagrad and Adam, which find each parameter's own rate. Every method "
+        "is tuned."
     ),
     code="""\
 import torch

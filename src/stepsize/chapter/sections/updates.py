@@ -93,8 +93,7 @@ def _drawing(runs: list[Runs], task: Task) -> Lines:
         title="The three forms on one problem",
         caption=(
             f"Held-out loss over passes through {count(task.samples or 0)} images. The same passes are "
-            f"{updates} "
-            "updates: small batches make more of each sample."
+            f"{updates} updates: small batches make more of each sample."
         ),
         alt="Held-out loss over epochs for single-sample, mini-batch and full-batch descent.",
         x_label="epoch",
@@ -109,8 +108,7 @@ SECTION = Section(
     rows=("eq 1",),
     idea=(
         "The update is the rate times the mean gradient of the batch. With m = 1 it is single-sample "
-        "descent, with "
-        "m = N full-batch descent, in between mini-batches; the code is the same for all."
+        "descent, with m = N full-batch descent, in between mini-batches; the code is the same for all."
     ),
     code="""\
 import stepsize as ss

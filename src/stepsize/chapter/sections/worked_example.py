@@ -68,12 +68,9 @@ def _find(lab: Lab) -> Findings:
                 book="0.5 − η · 0.25 = 0 gives η = 2: more samples need a higher rate.",
                 measured=(
                     f"η = {second}. With ever more points between the same ends it grows no further than "
-                    f"{limit}: the "
-                    "example has its own saturation. Gradient descent itself, whose step is η times the "
-                    "gradient and not "
-                    f"the loss, reaches slope 0 with {descent_rate(THREE)} and {descent_rate(FIVE)}: the "
-                    "same ratio, "
-                    f"{descent_rate(FIVE) / descent_rate(THREE)}."
+                    f"{limit}: the example has its own saturation. Gradient descent itself, whose step is η "
+                    f"times the gradient and not the loss, reaches slope 0 with {descent_rate(THREE)} and "
+                    f"{descent_rate(FIVE)}: the same ratio, {descent_rate(FIVE) / descent_rate(THREE)}."
                 ),
                 verdict=exact(second, 2, tolerance=0),
                 rule="Exact in fractions. The book says itself that the reckoning is an illustration.",
