@@ -41,13 +41,13 @@ CLAIMS = {
     "rates-16": ["fig 12-13/best"],
     "batch-sizes": ["12.3.4/batches, epochs", "12.3.4/batches, updates"],
     "scaling-rules": [
-        "12.3.4/linear rule, small",
-        "12.3.4/linear rule, large",
+        "12.3.4/linear rule, low rate",
+        "12.3.4/linear rule, real rate",
         "12.3.4/square root rule",
         "12.3.4/variance of 16 and 32",
     ],
     "growth": ["12.3.4/decay is growth"],
-    "fixed-rate": ["12.3.4/best batch", "12.3.4/proportional to the rate", "12.3.4/proportional to the data"],
+    "fixed-rate": ["12.3.4/best batch", "12.3.4/best batch, rate", "12.3.4/best batch, data"],
     "worked-example": ["fig 12-14/losses", "eq 8/1.5", "eq 9/2"],
     "closing-rule": [
         "12.3.4/small batches",

@@ -119,7 +119,7 @@ def _y_axis(axes: Axes, data: Lines) -> None:
         low, high = data.y_range
     if data.y_scale == "log":
         low = low if low > 0 else float(ys[ys > 0].min())
-        room = (high / low) ** 0.04
+        room = (high / low) ** 0.04 if high > low else 2.0
         axes.set_yscale("log")
         low, high = low / room, high * room
         axes.yaxis.set_major_locator(FixedLocator([float(tick) for tick in rate_ticks(low, high, most=6)]))
