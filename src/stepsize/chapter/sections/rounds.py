@@ -29,7 +29,7 @@ HALF = 0.005
 TURN, ROOM = 0.74, 1.2
 TRIED = (0.6, 0.7, 0.8)
 EACH, LONG = 10, 100
-"""Iterations at each rate by table 12-3, and by the sentence under it; a quick look takes 20 for the latter."""
+"""Iterations at each rate by table 12-3, and by the sentence under it; a quick look takes 20 for it."""
 
 
 def _trial_task(settings: Settings) -> Task:
