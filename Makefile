@@ -16,7 +16,7 @@ INSTALL := $(PIP) install --constraint constraints.txt
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # two installations into one environment would break each other
-.PHONY: help tune test lint format docs examples bench regret package clean
+.PHONY: help tune test lint format docs picture examples bench regret package clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -25,8 +25,8 @@ tune: $(VENV)/.core ## decide how to train a real network on MNIST; the page is 
 	@mkdir -p out
 	$(BIN)/stepsize tune mnist --report out/mnist.html $(ARGS)
 
-test: $(VENV)/.dev ## run every test
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## run every test, a file at a time on each of up to four cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, and the contracts between the layers
 	$(BIN)/ruff check .
@@ -40,6 +40,9 @@ format: $(VENV)/.dev ## let ruff rewrite what it can
 
 docs: $(VENV)/.docs ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+picture: tune ## take README's picture of the report page anew (needs Chromium)
+	$(BIN)/python docs/picture.py out/mnist.html docs/images/report.png
 
 examples: $(VENV)/.core ## run every example; what they write goes to out/
 	@mkdir -p out

@@ -1,6 +1,7 @@
 """Regret of every finder on every task.
 
     python -m benchmarks.regret --budgets         # everything; writes results.json and docs/regret.md
+    python -m benchmarks.regret --budgets --again ours   # find_lr alone; the rest of results.json stays
     python -m benchmarks.regret --quick           # two small tasks, three finders: writes nothing
     python -m benchmarks.regret --tasks cnn,wine --rivals ours,fastai    # a part: prints, writes nothing
 
@@ -10,6 +11,7 @@ What was measured is kept in out/regret/, so the same command goes on where it w
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import importlib.metadata
 import json
 import statistics
@@ -41,7 +43,7 @@ T = TypeVar("T")
 
 def main() -> None:
     options = _options()
-    finders = _chosen("--rivals", options.rivals, all_finders())
+    finders = _chosen("--rivals", options.rivals or options.again, all_finders())
     if options.budgets:
         if not budgets_known():
             sys.exit("find_lr has no argument budget in this version: leave --budgets out")
@@ -55,10 +57,13 @@ def main() -> None:
     else:
         results = measured(cases, finders, options.seeds, OUT, keep=options.keep_oracle)
     command = "python -m benchmarks.regret" + "".join(f" {argument}" for argument in sys.argv[1:])
-    text = rendered(results, command, finders)
+    results = {"command": command, "measured": _measured(finders), "packages": _packages(finders)} | results
+    if options.again:
+        results = joined(json.loads(RESULTS.read_text(encoding="utf-8")), results)
+    text = rendered(results, command)
     print(text)
     if not (options.quick or options.tasks or options.rivals):
-        RESULTS.write_text(as_json({"command": command} | results), encoding="utf-8")
+        RESULTS.write_text(as_json(results), encoding="utf-8")
         PAGE.write_text(text, encoding="utf-8")
 
 
@@ -69,12 +74,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="two small tasks, three finders; writes nothing")
     parser.add_argument("--tasks", help="names of tasks, separated by commas")
     parser.add_argument("--rivals", help="finders, separated by commas")
+    parser.add_argument("--again", help="finders to measure anew, keeping the others' results")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of each finder (default 3)")
     parser.add_argument("--budgets", action="store_true", help="also find_lr at several budgets")
     parser.add_argument(
         "--keep-oracle", action="store_true", help="accept losses that an earlier training code left"
     )
     options = parser.parse_args()
+    if options.again and (options.rivals or options.tasks or options.quick):
+        parser.error("--again measures every task, and goes with neither --rivals nor --tasks nor --quick")
     if options.quick:
         options.tasks = options.tasks or ",".join(QUICK_CASES)
         options.rivals = options.rivals or ",".join(QUICK_FINDERS)
@@ -134,6 +142,41 @@ def measured(
     }
 
 
+def _measured(finders: Sequence[Finder]) -> dict[str, str]:
+    """The day on which each row's finder was asked."""
+    today = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
+    return {name: today for finder in finders for name in finder.names}
+
+
+def _packages(finders: Sequence[Finder]) -> dict[str, str]:
+    """The versions of what the finders are made of."""
+    names = sorted({package for finder in finders for package in finder.packages})
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+def joined(stored: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """New results in the place of the same finders' stored ones; the other finders' rows stay.
+
+    Raises `ValueError` when the two were not measured on the same tasks with the same seeds.
+    """
+    for name in ("seeds", "oracle_seeds"):
+        if stored[name] != new[name]:
+            raise ValueError(f"{name} must be {stored[name]}, as in the stored results, but is {new[name]}")
+    if list(stored["cases"]) != list(new["cases"]):
+        raise ValueError("the stored results are those of other tasks: measure all finders")
+    kept = [row for row in stored["rows"] if row["finder"] not in new["measured"]]
+    order = {finder: place for place, finder in enumerate({row["finder"]: None for row in stored["rows"]})}
+    rows = sorted(
+        kept + new["rows"],
+        key=lambda row: (list(new["cases"]).index(row["case"]), order.get(row["finder"], 0)),
+    )
+    return new | {
+        "measured": stored["measured"] | new["measured"],
+        "packages": stored["packages"] | new["packages"],
+        "rows": rows,
+    }
+
+
 def as_json(results: dict[str, Any]) -> str:
     """The results with one case or row to a line, numbers to six digits."""
 
@@ -153,17 +196,17 @@ def as_json(results: dict[str, Any]) -> str:
     return "{" + ",\n".join([*head, f'"cases": {{\n{cases}\n}}', f'"rows": [\n{rows}\n]']) + "}\n"
 
 
-def rendered(results: dict[str, Any], command: str, finders: Sequence[Finder]) -> str:
+def rendered(results: dict[str, Any], command: str) -> str:
     """The page."""
     cases = results["cases"]
     found = [Row(**row) for row in results["rows"]]
     unclear = [name for name, about in cases.items() if not about["clear"]]
     main_rows = [row for row in found if not row.finder.startswith(f"{OURS}, ") and row.case not in unclear]
-    packages = sorted({package for finder in finders for package in finder.packages})
-    named = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
+    named = ", ".join(f"{package} {version}" for package, version in results["packages"].items())
     return page.PAGE.format(
         circumstances=circumstances(command),
         versions=f"- stepsize {importlib.metadata.version('stepsize')}; {named}" if named else "",
+        days=page.days(results["measured"]),
         oracle_seeds=results["oracle_seeds"],
         ratio=RATIO,
         seeds=results["seeds"],

@@ -17,6 +17,7 @@ Written by `benchmarks/regret`; do not edit.
 
 {circumstances}
 {versions}
+{days}
 
 **Regret** is the share of a run's progress that a rate loses: (held-out loss at the proposed rate − best on
 a dense grid) / (loss at the start − best), at the full horizon with the real schedule, mean over
@@ -78,6 +79,17 @@ log rate:
 
 {budgets}
 """
+
+
+def days(measured: Mapping[str, str]) -> str:
+    """When which finders were asked, as a line of a list."""
+    by_day: dict[str, list[str]] = {}
+    for finder, day in measured.items():
+        by_day.setdefault(day, []).append(finder)
+    if len(by_day) == 1:
+        return f"- all finders asked on {next(iter(by_day))}"
+    parts = [f"on {day} {', '.join(finders)}" for day, finders in sorted(by_day.items())]
+    return f"- finders asked {'; '.join(parts)}"
 
 
 def percent(value: float | None) -> str:

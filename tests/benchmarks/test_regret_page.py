@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks.regret import page
-from benchmarks.regret.__main__ import as_json
+from benchmarks.regret.__main__ import as_json, joined
 from benchmarks.regret.finders import OURS, library_default, usable
 from benchmarks.regret.records import Row
 from benchmarks.regret.rivals import _before_2_5_3
@@ -127,3 +128,40 @@ def test_the_tasks_differ_in_kind_and_keep_their_word() -> None:
     assert tasks["fine-tuning"].from_weights
     assert library_default(CASES["wine"], 0)["library default"].lr == 0.01
     assert library_default(CASES["autoencoder"], 0)["library default"].lr == 0.001
+
+
+def test_the_days_of_measuring_are_told() -> None:
+    assert page.days({"a": "2026-11-24", "b": "2026-11-24"}) == "- all finders asked on 2026-11-24"
+    told = page.days({"a": "2026-11-25", "b": "2026-11-24", "c": "2026-11-24"})
+    assert told == "- finders asked on 2026-11-24 b, c; on 2026-11-25 a"
+
+
+def test_measuring_again_replaces_the_same_finders_rows_alone() -> None:
+    def results(finders: dict[str, str], day: str, regret: float) -> dict[str, Any]:
+        return {
+            "seeds": 3,
+            "oracle_seeds": 4,
+            "cases": {"one": {}, "two": {}},
+            "measured": dict.fromkeys(finders, day),
+            "packages": {name: version for name, version in finders.items() if version},
+            "rows": [
+                {"finder": name, "case": case, "regret": regret}
+                for case in ("one", "two")
+                for name in finders
+            ],
+        }
+
+    stored = results({"ours": "", "rival": "1.0"}, "2026-11-24", 0.1)
+    found = joined(stored, results({"ours": ""}, "2026-11-25", 0.0))
+    assert [(row["case"], row["finder"], row["regret"]) for row in found["rows"]] == [
+        ("one", "ours", 0.0),
+        ("one", "rival", 0.1),
+        ("two", "ours", 0.0),
+        ("two", "rival", 0.1),
+    ]
+    assert found["measured"] == {"ours": "2026-11-25", "rival": "2026-11-24"}
+    assert found["packages"] == {"rival": "1.0"}
+    with pytest.raises(ValueError, match="seeds must be 3"):
+        joined(stored, stored | {"seeds": 1})
+    with pytest.raises(ValueError, match="other tasks"):
+        joined(stored, stored | {"cases": {"one": {}}})

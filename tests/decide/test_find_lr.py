@@ -271,7 +271,7 @@ def test_an_answer_in_doubt_is_rehearsed_for_longer() -> None:
         def advance(self, updates: int) -> None: ...
 
     advice = ss.find_lr(digits_task(model=wide, steps=1000), progress=Listening())
-    doubted = [name for name in told if name.startswith("in doubt")]
+    doubted = {name for name in told if name.startswith("in doubt")}
     assert doubted
     assert len(advice.rehearsals) == 2 + len(doubted)
     lengths = [rehearsal.steps for rehearsal in advice.rehearsals]

@@ -19,11 +19,19 @@ DISAGREE = 3.0
 CLOSE = 1.3
 """A rate that diverges within this factor above the answer is warned of."""
 
+DOUBTFUL = 0.05
+"""Expected regret from which on one is warned of it."""
+
+OVERFIT = 0.5
+"""Part of over-fitting in what higher rates lose from which on it is told."""
+
 SHORT = 0.1
 """Share of the real run below which a deciding rehearsal is called short."""
 
 
-def reasons(status: AdviceStatus, rehearsals: list[Rehearsal], found: Basin, shift: Shift, lr: float) -> str:
+def reasons(
+    status: AdviceStatus, rehearsals: list[Rehearsal], found: Basin, shift: Shift, lr: float, overfit: float
+) -> str:
     """Two to four sentences: what ended lowest, how the length changes it, and where it breaks."""
     last = rehearsals[-1]
     assert last.best is not None
@@ -32,7 +40,7 @@ def reasons(status: AdviceStatus, rehearsals: list[Rehearsal], found: Basin, shi
     if status in ENDED:
         sentences.insert(0, f"{ENDED[status]}: this is what was known until then, and the interval is wider.")
     if last.steps < last.horizon:
-        sentences.append(_longer(last, best, shift, lr))
+        sentences.append(_longer(last, best, shift, lr, overfit))
     elif abs(math.log(lr / best)) > 0.05:
         sentences.append(f"{lr:.3g} loses no more and keeps away from the steeper side.")
     broken = _broken(last, found)
@@ -61,9 +69,11 @@ def _tied(last: Rehearsal) -> int:
     return int((last.losses[:, last.best] <= limit).sum())
 
 
-def _longer(last: Rehearsal, best: float, shift: Shift, lr: float) -> str:
+def _longer(last: Rehearsal, best: float, shift: Shift, lr: float, overfit: float) -> str:
     times, lower = 1 / last.share, 1 - math.exp(shift.mean)
     usual = f"A run {times:.2g} times as long mostly wants a rate about {lower:.0%} lower"
+    if overfit > OVERFIT:
+        usual = f"Higher rates over-fitted before the end: that bounds rate times updates. {usual}"
     away = math.log(lr / best) - shift.mean
     if away < -0.2:
         return f"{usual}, and too high costs more than too low, hence {lr:.3g}."
@@ -81,9 +91,14 @@ def _broken(last: Rehearsal, found: Basin) -> str:
     return f"At {found.cliff:.3g} {int(lost.sum())} of {len(lost)} seeds diverged."
 
 
-def warnings(last: Rehearsal, found: Basin, lr: float) -> tuple[str, ...]:
-    """What one should know before trusting the rate."""
+def warnings(last: Rehearsal, found: Basin, lr: float, doubt: float) -> tuple[str, ...]:
+    """What one should know before trusting the rate; `doubt` is the regret that it is expected to have."""
     told = []
+    if doubt > DOUBTFUL:
+        told.append(
+            f"the rate is expected to lose {doubt:.0%} of the progress, so little is known of the whole run: "
+            "a larger budget makes it surer"
+        )
     if last.share < SHORT:
         told.append(
             f"decided on {last.steps:,} of {last.horizon:,} updates: a larger budget narrows the interval"

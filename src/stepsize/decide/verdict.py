@@ -175,28 +175,30 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
     last = rehearsals[-1]
     found = basin(last.lrs, last.losses, last.start_loss, share=SHARE)
     regret = Regret.measured(last.lrs, last.mean, last.start_loss)
+    overfit = overfitting(last.mean, last.lowest, last.start_loss)
     shift = Shift.to_full_length(
         last.share,
         located=math.hypot(LEAST_SPREAD, math.log(found.high / found.low) / 4),
         room=regret.room_above(math.log(found.high * found.low) / 2),
-        overfit=overfitting(last.mean, last.lowest, last.start_loss),
+        overfit=overfit,
         late=last.late,
     )
     safe = last.lrs[-1] if found.cliff is None else last.lrs[last.lrs < found.cliff][-1]
     rates = np.geomspace(last.lrs[0], safe, CANDIDATES)
     lr = three_digits(float(rates[np.argmin(regret.expected(rates, shift))]))
+    doubt = float(regret.expected(lr, shift))
     short = max(0.0, math.log(FAR / last.share))
     reach = WIDENED * math.hypot(shift.spread, SLOPE_SPREAD * short)
     return Verdict(
         status,
-        reasons(status, rehearsals, found, shift, lr),
+        reasons(status, rehearsals, found, shift, lr, overfit),
         lr=lr,
         low=min(lr, three_digits(found.low * math.exp(shift.mean - reach))),
         high=max(lr, three_digits(min(found.high * math.exp(shift.mean + reach), safe))),
         expected_loss=found.best_loss,
         prices=_prices(last, found, lr, lambda rate: float(regret.expected(rate, shift))),
-        warnings=warnings(last, found, lr),
-        doubt=float(regret.expected(lr, shift)),
+        warnings=warnings(last, found, lr, doubt),
+        doubt=doubt,
         shift=shift,
     )
 

@@ -160,7 +160,11 @@ def figures(result: Result) -> list[Drawn]:
 def _for_scripts(drawn: list[Drawn], asked: WhatIf | None) -> dict[str, Any]:
     """What the page's script is given."""
     return {
-        "figures": {one.name: {"drawing": DRAWINGS[one.name], "data": one.data} for one in drawn},
+        "figures": {  # a picture from outside that has no drawing for the page keeps its printed form
+            one.name: {"drawing": DRAWINGS[one.name], "data": one.data}
+            for one in drawn
+            if one.name in DRAWINGS
+        },
         "losses": LOSS_NAMES,
         "what_if": [] if asked is None else [*map(words, asked.stops)],
     }

@@ -12,7 +12,9 @@ HERE = Path(__file__).parent
 DRAWINGS: dict[str, str] = {
     "decision": "decision",
     "rounds": "rounds",
+    "trend": "trend",
     "curves": "curves",
+    "diagnosis": "diagnosis",
     "price": "price",
     "worth": "worth",
     "range_test": "range_test",
@@ -22,18 +24,16 @@ DRAWINGS: dict[str, str] = {
     "coarse": "range_test",
     "sweep_ends": "sweep_ends",
     "sweep_curves": "curves",
+    "heatmap": "heatmap",
     "noise": "noise",
     "batch_times": "batch_times",
     "batch_updates": "batch_updates",
+    "hyperbola": "hyperbola",
     "schedules": "schedules",
     "warmups": "warmups",
     "scaling": "scaling",
     "stable_rates": "stable_rates",
     "schedule": "schedule",
-    "trend": "trend",
-    "heatmap": "heatmap",
-    "hyperbola": "hyperbola",
-    "diagnosis": "diagnosis",
 }
 """The page's drawing of every picture in `FIGURES`, by its name in `js/drawings/`.
 

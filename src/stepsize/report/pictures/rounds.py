@@ -218,8 +218,9 @@ def caption_decision(data: RoundsData) -> str:
     text = f"The last round, {last.share} long, decides."
     if data.low is not None and data.high is not None:
         text += (
-            f" In the shaded band, from {rate(data.low)} to {rate(data.high)}, at most 1% of the progress "
-            "from the start to the best loss is lost: there the line runs below the dotted one."
+            f" In the shaded band, from {rate(data.low)} to {rate(data.high)}, the whole run should lose at "
+            "most 1% of the progress from the start to the best loss; in this round rates do so where the "
+            "line runs below the dotted one."
         )
     return text + _said(data.suggestions)
 

@@ -58,7 +58,9 @@ drawings.heatmap = (data, view) => {
         y: "y",
         text: "written",
         fontSize: 11,
-        fill: (cell) => colour(cell.level < 2 ? "paper" : "ink"),
+        fill: colour("ink"),
+        stroke: colour("paper"), // neither would be read on every shade without the other
+        strokeWidth: 3,
       }),
     );
   for (const [state, [symbol, shade, swatch]] of Object.entries(CELL_SIGNS)) {
