@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stepsize._version import __version__
 
 if TYPE_CHECKING:
-    from stepsize import datasets, schedules
+    from stepsize import chapter, datasets, schedules
     from stepsize.decide.advice import Advice
     from stepsize.decide.batch_advice import BatchAdvice
     from stepsize.decide.critical_batch import critical_batch
@@ -68,6 +68,7 @@ _HOME = {
     "scale_lr": "stepsize.decide.scale_lr",
     "Zoom": "stepsize.measure.zoom",
     "accuracy": "stepsize.task",
+    "chapter": "stepsize",
     "Diagnosis": "stepsize.measure.diagnosis",
     "datasets": "stepsize",
     "diagnose": "stepsize.measure.diagnosis",
@@ -109,6 +110,7 @@ __all__ = [
     "Zoom",
     "__version__",
     "accuracy",
+    "chapter",
     "compare_schedules",
     "critical_batch",
     "datasets",

@@ -9,6 +9,7 @@ import typer
 
 from stepsize._version import __version__
 from stepsize.cli.batch import batch
+from stepsize.cli.chapter import chapter
 from stepsize.cli.compare import compare
 from stepsize.cli.find import find
 from stepsize.cli.noise import noise
@@ -38,6 +39,7 @@ app.command("plot")(plot)
 app.command("report")(report)
 app.command("schedule")(schedule)
 app.command("selftest")(selftest)
+app.command("chapter")(chapter)
 app.add_typer(sweep, name="sweep")
 
 

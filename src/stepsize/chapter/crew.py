@@ -1,0 +1,81 @@
+"""Further processes that train ahead: they and the one that writes the page meet in the ledger.
+
+`python -m stepsize.chapter.crew` is such a process. It trains the longest groups first while the first one
+works through the sections; a group that one of them is at work on is left alone by the others, and what one
+has finished nobody trains again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from stepsize.chapter.settings import Settings
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process is to train: every `of`-th training from place `number` on, the longest first."""
+
+    settings: Settings
+    store: str
+    sections: tuple[str, ...]
+    number: int
+    of: int
+
+
+@contextlib.contextmanager
+def crew(settings: Settings, store: Path, sections: Sequence[str], count: int) -> Iterator[None]:
+    """So many processes train ahead while this lasts; they are stopped at its end, done or not."""
+    processes = []
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    try:
+        for number in range(count):
+            order = Order(
+                settings=settings, store=str(store), sections=tuple(sections), number=number, of=count
+            )
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "stepsize.chapter.crew", msgspec.json.encode(order).decode()],
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,  # what it cannot train the first process will, and tell of
+                )
+            )
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
+
+
+def work(order: Order) -> None:
+    """Train this process's share."""
+    import torch
+
+    from stepsize.chapter.registry import chosen, trainings_of
+
+    torch.set_num_threads(1)
+    trainings = trainings_of(chosen(order.sections))
+    longest = sorted(trainings, key=lambda training: -training.updates(order.settings))
+    for training in longest[order.number :: order.of]:
+        training.run(order.settings, Path(order.store), progress=False)
+
+
+if __name__ == "__main__":
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the first process ends this one
+    work(msgspec.json.decode(sys.argv[1], type=Order))

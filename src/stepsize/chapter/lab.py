@@ -1,0 +1,128 @@
+"""Where sections get their runs: each training is done once, kept in the ledger, and shared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from stepsize._progress import Reporter
+from stepsize.chapter.result import Findings
+from stepsize.chapter.settings import Settings
+from stepsize.runs import Runs, sweep
+from stepsize.runs.plan import Tasks, cells_of, grid_of
+from stepsize.task import Task
+from stepsize.training.history import Cost
+
+
+@dataclass(frozen=True)
+class Training:
+    """A sweep that sections rest on; `task` makes what is trained for the settings.
+
+    `keep="all"` keeps every update's training loss, where a curve is to be judged.
+    """
+
+    name: str
+    task: Callable[[Settings], Task]
+    lrs: tuple[float, ...]
+    batch_sizes: tuple[int | Literal["full"], ...] | None = None
+    schedules: tuple[str, ...] = ("fixed",)
+    evaluate: str = "twice an epoch"
+    keep: Literal["thinned", "all"] = "thinned"
+
+    def run(self, settings: Settings, store: Path, progress: bool | Reporter) -> Runs:
+        """Train what the ledger does not hold yet.
+
+        Each training has a name of its own there, so that processes at work on different ones never meet.
+        """
+        task = self.task(settings)
+        return sweep(
+            task,
+            self.lrs,
+            batch_size=self.batch_sizes,
+            seeds=settings.seeds,
+            schedule=self.schedules,
+            evaluate=self.evaluate,
+            keep=self.keep,
+            store=store,
+            name=f"{self.name} ({task.name})",
+            progress=progress,
+        )
+
+    def updates(self, settings: Settings) -> int:
+        """Member-updates of all its runs."""
+        task = self.task(settings)
+        grid = grid_of(task, self.lrs, self.batch_sizes, settings.seeds, self.schedules, self.evaluate)
+        return sum(cell.until for cell in cells_of(grid, Tasks(task)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """An experiment of the chapter.
+
+    `rows` are the items of the chapter that it answers, `idea` says what is done, `code` is how a reader does
+    it, `trainings` its runs, and `find` makes its findings.
+    """
+
+    slug: str
+    title: str
+    rows: tuple[str, ...]
+    idea: str
+    code: str
+    find: Callable[[Lab], Findings]
+    trainings: tuple[Training, ...] = ()
+
+
+class Lab:
+    """Hands out runs by training; each is asked of the ledger once."""
+
+    def __init__(self, settings: Settings, store: Path, reporter: Reporter) -> None:
+        self.settings, self._store, self._reporter = settings, store, reporter
+        self._known: dict[str, Runs] = {}
+        self.cost = Cost(updates=0, samples=0, seconds=0.0, runs=0.0)
+        self.reused = 0
+
+    def runs(self, training: Training) -> Runs:
+        """The finished runs of a training. Raises `KeyboardInterrupt` where they were interrupted."""
+        if training.name not in self._known:
+            counting = _Counting(self._reporter, training.name)
+            runs = training.run(self.settings, self._store, counting)
+            if runs.status == "interrupted":
+                raise KeyboardInterrupt
+            planned = sum(run.cell.until for run in runs.runs)
+            self._reporter.advance(max(0, planned - counting.done))
+            self.reused += max(0, planned - counting.done)
+            self.spend(runs.cost)
+            self._known[training.name] = runs
+        return self._known[training.name]
+
+    def spend(self, cost: Cost) -> None:
+        """Count a measurement that is no training of the ledger."""
+        self.cost = self.cost + cost
+
+    def phase(self, name: str) -> None:
+        """A measurement begins."""
+        self._reporter.phase(name)
+
+    @property
+    def trained(self) -> tuple[Runs, ...]:
+        """All runs that were asked for."""
+        return tuple(self._known.values())
+
+
+class _Counting:
+    """Passes on what one training does, without its own idea of the whole."""
+
+    def __init__(self, reporter: Reporter, name: str) -> None:
+        self._reporter, self._name, self.done = reporter, name, 0
+
+    def expect(self, updates: int) -> None:
+        """The whole chapter's updates were announced before."""
+
+    def phase(self, name: str) -> None:
+        self._reporter.phase(self._name)
+
+    def advance(self, updates: int) -> None:
+        self.done += updates
+        self._reporter.advance(updates)

@@ -1,0 +1,127 @@
+"""run: the chapter's experiments, from their settings to the result with every verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from stepsize._progress import Onward, Reporter, reporting
+from stepsize._result import provenance
+from stepsize.chapter.crew import crew
+from stepsize.chapter.lab import Lab, Section
+from stepsize.chapter.loops import loop_time
+from stepsize.chapter.registry import chosen, trainings_of
+from stepsize.chapter.result import Chapter, SectionResult
+from stepsize.chapter.settings import Settings
+from stepsize.training.history import Cost
+
+WORKERS = 4
+"""Processes at most, unless told otherwise: there are only some long trainings to share."""
+
+
+def run(
+    sections: Sequence[str] = (),
+    *,
+    settings: Settings | None = None,
+    store: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+    loops: bool = False,
+    progress: bool | Reporter | None = None,
+) -> Chapter:
+    """Run the experiments of the source chapter and decide which of its statements hold.
+
+    Every training is a cell of the ledger `store`: the same call goes on where it was stopped or killed, and
+    sections share runs. Ctrl-C returns the sections that are done, with status "interrupted".
+
+    Args:
+        sections: names as `SECTIONS` has them; by default all.
+        settings: seeds, epochs and size; by default 3 seeds and 10 epochs on full MNIST.
+        store: the ledger's file, made if absent; without one, nothing is kept.
+        workers: processes that train, each with one thread: nets this small gain nothing from a second one.
+            By default as many as there are processors, 4 at most.
+        loops: also time the same runs as DataLoader loops, for comparison.
+        progress: True for a bar on stderr, False for silence, or a `Reporter`; by default a bar if stderr is
+            a terminal.
+
+    Raises:
+        ValueError: an unknown section, which the message lists; or `workers` below 1.
+    """
+    wanted = chosen(sections)
+    size = Settings() if settings is None else settings
+    processes = min(os.cpu_count() or 1, WORKERS) if workers is None else workers
+    if processes < 1:
+        raise ValueError(f"workers must be at least 1, but is {processes}")
+    started = time.perf_counter()
+    with _kept(store) as path, _one_thread(), reporting(progress) as reporter:
+        lab = Lab(size, path, Onward(reporter))
+        reporter.phase("planning")
+        trainings = trainings_of(wanted)
+        reporter.expect(sum(training.updates(size) for training in trainings))
+        helpers = min(processes - 1, len(trainings))
+        done: list[SectionResult] = []
+        with crew(size, path, [section.slug for section in wanted], helpers):
+            complete = _through(wanted, lab, done)
+        timed = loop_time(trainings, size) if loops and complete else None
+    return Chapter(
+        status="complete" if complete else "interrupted",
+        asked=tuple(section.slug for section in wanted),
+        settings=size,
+        sections=tuple(done),
+        cost=Cost(
+            updates=lab.cost.updates,
+            samples=lab.cost.samples,
+            seconds=time.perf_counter() - started,
+            runs=lab.cost.runs,
+        ),
+        reused=lab.reused,
+        loops=timed,
+        provenance=provenance(device="cpu", seeds=tuple(range(size.seeds))),
+    )
+
+
+def _through(wanted: Sequence[Section], lab: Lab, done: list[SectionResult]) -> bool:
+    """Work through the sections; False if interrupted."""
+    try:
+        for section in wanted:
+            begun = time.perf_counter()
+            findings = section.find(lab)
+            done.append(
+                SectionResult(
+                    slug=section.slug,
+                    title=section.title,
+                    rows=section.rows,
+                    idea=section.idea,
+                    code=section.code,
+                    findings=findings,
+                    seconds=time.perf_counter() - begun,
+                )
+            )
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _kept(store: str | os.PathLike[str] | None) -> Iterator[Path]:
+    """The ledger's path; a passing one if none was given."""
+    if store is not None:
+        yield Path(store)
+        return
+    with tempfile.TemporaryDirectory(prefix="stepsize-") as folder:
+        yield Path(folder) / "chapter.db"
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,1 @@
+"""The experiments of the chapter, a file each."""
