@@ -1,5 +1,3 @@
-import io
-
 from matplotlib.figure import Figure
 
 import stepsize as ss
@@ -16,7 +14,4 @@ for curve in runs.curves("accuracy"):
 over_updates.set(xlabel="update", ylabel="validation accuracy")
 over_epochs.set(xlabel="epoch")
 over_epochs.legend(frameon=False)
-
-page = io.StringIO()
-figure.savefig(page, format="svg")
-print(page.getvalue())
+figure.savefig("batch_sizes.svg")

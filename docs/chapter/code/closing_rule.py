@@ -1,5 +1,3 @@
-import io
-
 from matplotlib.figure import Figure
 
 import stepsize as ss
@@ -15,8 +13,6 @@ axes.loglog(list(best), list(best.values()), "o", base=2, label="best of the rat
 axes.loglog(list(best), [best[8] * size / 8 for size in best], "--", base=2, label="∝ B")
 axes.loglog(list(best), [best[8] * (size / 8) ** 0.5 for size in best], ":", base=2, label="∝ √B")
 axes.set(xlabel="batch size", ylabel="learning rate")
+axes.set_xticks(list(best), list(best))
 axes.legend(frameon=False)
-
-page = io.StringIO()
-axes.figure.savefig(page, format="svg")
-print(page.getvalue())
+axes.figure.savefig("closing_rule.svg")

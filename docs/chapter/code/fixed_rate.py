@@ -1,5 +1,3 @@
-import io
-
 from matplotlib.figure import Figure
 
 import stepsize as ss
@@ -14,8 +12,6 @@ axes = Figure(figsize=(7, 3.4), layout="constrained").subplots()
 for lr, column in zip(found.lrs, found.values.T, strict=True):
     axes.semilogx(sizes, column, "o-", base=2, label=f"rate {lr:g}")
 axes.set(xlabel="batch size", ylabel="test accuracy")
+axes.set_xticks(sizes, sizes)
 axes.legend(frameon=False)
-
-page = io.StringIO()
-axes.figure.savefig(page, format="svg")
-print(page.getvalue())
+axes.figure.savefig("fixed_rate.svg")

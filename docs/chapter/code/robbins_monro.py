@@ -1,7 +1,5 @@
 from stepsize.schedules import cosine, exp, fixed, inv, step
 
-print("| schedule | Σ η = ∞ | Σ η² < ∞ | |")
-print("|---|---|---|---|")
 for schedule in [
     fixed(0.5),
     step(0.5, gamma=0.9, every=50),
@@ -12,7 +10,4 @@ for schedule in [
     cosine(0.5),
 ]:
     verdict = schedule.robbins_monro()
-    both = "satisfied" if verdict.satisfied else "not satisfied"
-    print(
-        f"| `{schedule}` | {verdict.sum_diverges} | {verdict.squares_converge} | {both}: {verdict.reason} |"
-    )
+    print(f"{schedule}: {'satisfied' if verdict.satisfied else 'not satisfied'}, {verdict.reason}")

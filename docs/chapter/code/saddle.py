@@ -1,5 +1,3 @@
-import io
-
 from matplotlib.figure import Figure
 
 import stepsize as ss
@@ -23,7 +21,4 @@ axes.annotate(
     arrowprops={"arrowstyle": "->"},
 )
 axes.set(xlabel="update", ylabel="training loss")
-
-page = io.StringIO()
-axes.figure.savefig(page, format="svg")
-print(page.getvalue())
+axes.figure.savefig("saddle.svg")
