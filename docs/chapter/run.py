@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,11 +49,13 @@ def everything() -> dict[str, Ran]:
     """Every script by its name, run on all processors."""
     scripts = sorted((HERE / "code").glob("*.py"))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        ran: Iterable[Ran] = pool.map(run, scripts, [script.read_text(encoding="utf-8") for script in scripts])
+        ran: Iterable[Ran] = pool.map(
+            run, scripts, [script.read_text(encoding="utf-8") for script in scripts]
+        )
         return dict(zip((script.stem for script in scripts), ran, strict=True))
 
 
-@lru_cache(maxsize=None)
+@cache
 def run(script: Path, code: str) -> Ran:
     """Run one script in a folder of its own; `mkdocs serve` runs it again only if its code changes."""
     surroundings = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "MATPLOTLIBRC": str(HERE / "matplotlibrc")}

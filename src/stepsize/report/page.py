@@ -132,12 +132,17 @@ def page(result: Result) -> str:
 
 
 def holds_answer(result: Result) -> bool:
-    """Whether the result has the answer that its page is about; raises `TypeError` without a page."""
-    return _content(result).answered
+    """Whether the result has the answer that its page is about; one that brings its own page has."""
+    build = _builder(result)
+    return build is None or build(result).answered
+
+
+def _builder(result: Result) -> Callable[[Any], Content] | None:
+    return next((build for kind, build in PAGES.items() if isinstance(result, kind)), None)
 
 
 def _content(result: Result) -> Content:
-    build = next((build for kind, build in PAGES.items() if isinstance(result, kind)), None)
+    build = _builder(result)
     if build is None:
         kinds = ", ".join(kind.__name__ for kind in PAGES)
         raise TypeError(f"a page can be written of {kinds}, but not of a {type(result).__name__}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from pathlib import Path
@@ -10,6 +11,9 @@ import msgspec
 
 from stepsize._result import Result
 from stepsize.report.page import PAGES
+
+ELSEWHERE = {"Chapter": "stepsize.chapter.result"}
+"""Results that bring a page of their own, by the modules above this layer that define them."""
 
 _INSIDE = re.compile(r'<script type="application/json" id="result">(.*?)</script>', re.DOTALL)
 _PAGE = '<meta name="generator" content="stepsize">'
@@ -29,8 +33,10 @@ def load(path: str | os.PathLike[str]) -> Result:
     try:
         kind = msgspec.json.decode(text, type=_Head).stepsize
         known = {one.__name__: one for one in PAGES}
+        if kind in ELSEWHERE:
+            known[kind] = getattr(importlib.import_module(ELSEWHERE[kind]), kind)
         if kind not in known:
-            raise ValueError(f"it holds a {kind}, but can be one of {', '.join(known)}")
+            raise ValueError(f"it holds a {kind}, but can be one of {', '.join([*known, *ELSEWHERE])}")
         return known[kind].from_json(text)
     except (ValueError, msgspec.MsgspecError) as error:
         raise ValueError(f"cannot read {os.fspath(path)}: {error}") from error
