@@ -49,7 +49,9 @@ def everything() -> dict[str, Ran]:
     """Every script by its name, run on all processors."""
     scripts = sorted((HERE / "code").glob("*.py"))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        ran: Iterable[Ran] = pool.map(run, scripts, [script.read_text(encoding="utf-8") for script in scripts])
+        ran: Iterable[Ran] = pool.map(
+            run, scripts, [script.read_text(encoding="utf-8") for script in scripts]
+        )
         return dict(zip((script.stem for script in scripts), ran, strict=True))
 
 
