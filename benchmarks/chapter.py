@@ -36,8 +36,8 @@ QUICK = Target("`stepsize chapter --quick`, seconds", 30, at_most=True)
 PAGE = """\
 # The chapter's experiments
 
-What [`stepsize chapter`](../chapter/index.md) finds in full, with {seeds} seeds, {epochs:g} epochs and {images:,} images of
-MNIST, and how long that takes.
+What [`stepsize chapter`](../chapter/index.md) finds in full, with {seeds} seeds, {epochs:g} epochs and
+{images:,} images of MNIST, and how long that takes.
 
 {tally}
 
@@ -49,12 +49,13 @@ MNIST, and how long that takes.
 
 {times}
 
-- **`stepsize chapter`**: the whole command in a new process, from its start to the page on disk: {updates:,} updates
-  of {runs:,} runs, with the range tests, curvatures and other measurements that are no runs. Measured once, with as many
-  processes as the machine has processors.
-- **DataLoader loops**: the same runs, one after the other in one thread, each fed by a shuffling `DataLoader` without workers and
-  validated as often. Reckoned: for each task and batch size {timed} updates and a validation are timed, times those of
-  all its runs. Median of {repeats} turns. The other measurements and the runs with a growing batch are left out.
+- **`stepsize chapter`**: the whole command in a new process, from its start to the page on disk:
+  {updates:,} updates, with the range tests, curvatures and other measurements that are no runs. Measured
+  once, with a process for each of the machine's processors.
+- **DataLoader loops**: the same {runs:,} runs, one after the other in one thread, each fed by a shuffling
+  `DataLoader` without workers and validated as often. Reckoned: for each task and batch size {timed} updates
+  and a validation are timed, times those of all its runs. Median of {repeats} turns. The other measurements,
+  and the runs with a growing batch, are left out.
 
 ## Measured
 

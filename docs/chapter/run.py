@@ -1,7 +1,8 @@
 """The chapter's pages show what their code draws and prints: each script runs once while the site is built.
 
-A page includes `docs/chapter/code/NAME.py` as a snippet, shows the picture that it saves as `pictures/NAME.svg`, and has
-what it prints in the place of `<!-- printed by NAME -->`. A page and its twin in the other language share the run.
+A page includes `docs/chapter/code/NAME.py` as a snippet, shows the picture that it saves as
+`pictures/NAME.svg`, and has what it prints in the place of `<!-- printed by NAME -->`. A page and its twin in
+the other language share the run.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,7 +56,7 @@ def everything() -> dict[str, Ran]:
         return dict(zip((script.stem for script in scripts), ran, strict=True))
 
 
-@lru_cache(maxsize=None)
+@cache
 def run(script: Path, code: str) -> Ran:
     """Run one script in a folder of its own; `mkdocs serve` runs it again only if its code changes."""
     surroundings = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "MATPLOTLIBRC": str(HERE / "matplotlibrc")}
