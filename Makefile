@@ -57,6 +57,7 @@ bench: $(VENV)/.dev ## measure the engine against its rivals; the tables go to b
 	$(BIN)/python -m benchmarks.scaling $(ARGS)
 	$(BIN)/python -m benchmarks.tuning $(ARGS)
 	$(BIN)/python -m benchmarks.schedules $(ARGS)
+	$(BIN)/python -m benchmarks.chapter $(ARGS)
 
 regret: $(VENV)/.regret ## what every rate finder's answers are worth (hours; goes on where it was stopped)
 	$(BIN)/python -m benchmarks.regret $(or $(ARGS),--budgets)

@@ -1,7 +1,8 @@
 """The chapter's pages show what their code draws and prints: each script runs once while the site is built.
 
-A page includes `docs/chapter/code/NAME.py` as a snippet, shows the picture that it saves as `pictures/NAME.svg`, and has
-what it prints in the place of `<!-- printed by NAME -->`. A page and its twin in the other language share the run.
+A page includes `docs/chapter/code/NAME.py` as a snippet, shows the picture that it saves as
+`pictures/NAME.svg`, and has what it prints in the place of `<!-- printed by NAME -->`. A page and its twin in
+the other language share the run.
 """
 
 from __future__ import annotations

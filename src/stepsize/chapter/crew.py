@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def crew(settings: Settings, store: Path, sections: Sequence[str], count: int) -
                 subprocess.Popen(
                     [sys.executable, "-m", "stepsize.chapter.crew", msgspec.json.encode(order).decode()],
                     env=environment,
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,  # closed when this process ends, however it does
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,  # what it cannot train the first process will, and tell of
                 )
@@ -74,8 +75,14 @@ def work(order: Order) -> None:
         training.run(order.settings, Path(order.store), progress=False)
 
 
+def _end_with_the_first() -> None:
+    """Wait until the first process is gone, killed perhaps, and end."""
+    sys.stdin.read()
+    os._exit(1)
+
+
 if __name__ == "__main__":
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the first process ends this one
+    # Ctrl-C reaches the whole group; the first process ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
     work(msgspec.json.decode(sys.argv[1], type=Order))

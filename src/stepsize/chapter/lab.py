@@ -81,7 +81,6 @@ class Lab:
         self.settings, self._store, self._reporter = settings, store, reporter
         self._known: dict[str, Runs] = {}
         self.cost = Cost(updates=0, samples=0, seconds=0.0, runs=0.0)
-        self.reused = 0
 
     def runs(self, training: Training) -> Runs:
         """The finished runs of a training. Raises `KeyboardInterrupt` where they were interrupted."""
@@ -92,7 +91,6 @@ class Lab:
                 raise KeyboardInterrupt
             planned = sum(run.cell.until for run in runs.runs)
             self._reporter.advance(max(0, planned - counting.done))
-            self.reused += max(0, planned - counting.done)
             self.spend(runs.cost)
             self._known[training.name] = runs
         return self._known[training.name]

@@ -173,7 +173,7 @@ def _cost(chapter: Chapter) -> list[tuple[str, str]]:
         ("time of this call", duration(chapter.cost.seconds)),
     ]
     if chapter.reused:
-        rows.append(("of these from the ledger, or trained by another process", count(chapter.reused)))
+        rows.append(("runs that the ledger held already", count(chapter.reused)))
     return rows
 
 

@@ -159,9 +159,8 @@ class Chapter(Result, frozen=True, kw_only=True, eq=False):
     """The chapter's experiments: `sections` in the book's order, with every claim's verdict.
 
     `status` is "interrupted" if sections of `asked` are missing; the same call goes on from its store.
-    `cost.seconds` is the wall-clock time of this call, and `reused` how many of its `cost.updates` it found
-    in the store: from an earlier call, or trained by another process. `loops` is None where it was not
-    measured.
+    `cost.seconds` is the wall-clock time of this call, and `reused` how many of its runs the store held
+    before it. `loops` is None where it was not measured.
     """
 
     status: Literal["complete", "interrupted"]

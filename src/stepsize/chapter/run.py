@@ -19,6 +19,7 @@ from stepsize.chapter.loops import loop_time
 from stepsize.chapter.registry import chosen, trainings_of
 from stepsize.chapter.result import Chapter, SectionResult
 from stepsize.chapter.settings import Settings
+from stepsize.runs.ledger import Ledger
 from stepsize.training.history import Cost
 
 WORKERS = 4
@@ -59,7 +60,7 @@ def run(
         raise ValueError(f"workers must be at least 1, but is {processes}")
     started = time.perf_counter()
     with _kept(store) as path, _one_thread(), reporting(progress) as reporter:
-        lab = Lab(size, path, Onward(reporter))
+        lab, before = Lab(size, path, Onward(reporter)), _stored(path)
         reporter.phase("planning")
         trainings = trainings_of(wanted)
         reporter.expect(sum(training.updates(size) for training in trainings))
@@ -67,6 +68,8 @@ def run(
         done: list[SectionResult] = []
         with crew(size, path, [section.slug for section in wanted], helpers):
             complete = _through(wanted, lab, done)
+        seconds = time.perf_counter() - started
+        reused = max(0, sum(len(runs.runs) for runs in lab.trained) - (_stored(path) - before))
         timed = loop_time(trainings, size) if loops and complete else None
     return Chapter(
         status="complete" if complete else "interrupted",
@@ -76,10 +79,10 @@ def run(
         cost=Cost(
             updates=lab.cost.updates,
             samples=lab.cost.samples,
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
             runs=lab.cost.runs,
         ),
-        reused=lab.reused,
+        reused=reused,
         loops=timed,
         provenance=provenance(device="cpu", seeds=tuple(range(size.seeds))),
     )
@@ -105,6 +108,14 @@ def _through(wanted: Sequence[Section], lab: Lab, done: list[SectionResult]) -> 
     except KeyboardInterrupt:
         return False
     return True
+
+
+def _stored(path: Path) -> int:
+    """Runs that the ledger holds; an absent one holds none, and is not made."""
+    if not path.exists():
+        return 0
+    with Ledger(path) as ledger:
+        return ledger.count()
 
 
 @contextlib.contextmanager

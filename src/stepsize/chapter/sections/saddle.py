@@ -112,7 +112,7 @@ def _flat(members: tuple[CellRun, ...], found: list[Standstill]) -> Claim:
         ),
         measured=(
             f"{len(found)} of {plural(len(members), 'seed')} stand still and then fall to under half of "
-            f"that loss. Flat from update to update: {told}."
+            f"that loss. Flat over the updates {told}."
         ),
         verdict="holds" if any(length >= LONG for length in lengths) else "cannot be told",
         rule=(
