@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 from torch import nn
 
 import stepsize as ss
 from stepsize._progress import OutOfTimeError
 from stepsize.datasets import mnist_task
 from stepsize.datasets.tasks import mnist_cnn_task
+from stepsize.decide.search import collapsed
+from tests.report import samples
 from tests.tasks import dense_grid, digits_task, net
 
 
@@ -277,6 +280,17 @@ def test_an_answer_in_doubt_is_rehearsed_for_longer() -> None:
     lengths = [rehearsal.steps for rehearsal in advice.rehearsals]
     assert lengths == sorted(lengths)
     assert lengths[-1] == 1000
+
+
+def test_rates_at_which_a_longer_rehearsal_breaks_down_are_left_downwards() -> None:
+    """With the best rate amid the others there would be no edge to go on from."""
+    generator = np.random.default_rng(0)
+    shorter = samples.rehearsal(50, np.geomspace(0.1, 1.6, 5), 1, generator)
+    longer = samples.rehearsal(200, np.geomspace(0.1, 1.6, 5), 1, generator)
+    assert not collapsed(longer, shorter)
+    flat = 2.3 - 0.01 * np.array([[1.0, 2.0, 3.0, 2.0, 1.0]])
+    assert collapsed(structs.replace(longer, losses=flat), shorter)
+    assert not collapsed(longer, structs.replace(shorter, losses=np.full((1, 5), np.inf)))
 
 
 def test_ctrl_c_in_doubt_keeps_the_answer() -> None:

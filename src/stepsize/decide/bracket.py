@@ -24,6 +24,9 @@ STIRRED = 0.25
 BROKEN = 0.5
 """Share of its fall below which it has broken down for good."""
 
+JUMPS = 2.0
+"""Usual differences between successive batches' losses that a loss may rise by without having broken down."""
+
 CLEAR = 2.0
 """Ranges of the range test's first losses that a fall must exceed to be one."""
 
@@ -50,7 +53,8 @@ def limits(curve: Curve) -> tuple[float, float]:
     The first is the rate from which on a quarter of the loss's fall was kept until its lowest; the second is
     the one after the last at which half of the fall was kept. The start is the median of the first tenth,
     since one batch may be unlike the others. A fall that does not clearly exceed the spread of that tenth
-    tells neither: then it has learned from the first rate on, and broken down once it stays above them all.
+    tells neither: then it has learned from the first rate on, and broken down once it stays above them all by
+    more than batches differ.
     """
     loss, lrs = curve.smoothed, curve.lrs
     known = np.flatnonzero(np.isfinite(loss))
@@ -62,6 +66,10 @@ def limits(curve: Curve) -> tuple[float, float]:
     clear = fall > CLEAR * float(np.ptp(first))
     before = np.flatnonzero(loss[:lowest] > start - STIRRED * fall) if clear else np.array([])
     stirred = int(before[-1]) + 1 if before.size else 0
-    kept = np.flatnonzero(loss <= (start - BROKEN * fall if clear else first.max()))
+    raw = curve.losses.mean(axis=0)
+    usual = float(np.nanmedian(np.abs(np.diff(raw[np.isfinite(raw)])))) if known.size > 1 else 0.0
+    kept = np.flatnonzero(
+        loss <= (start - BROKEN * fall if clear else max(first.max(), start + JUMPS * usual))
+    )
     broken = min(int(kept[-1]) + 1, len(lrs) - 1)
     return float(lrs[stirred]), float(lrs[broken])

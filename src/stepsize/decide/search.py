@@ -49,6 +49,9 @@ LONGER = 1.5
 REFINED, ANEW = 4.0, 5
 """Rates that such a round tries without a stack, on average, and in a stack that is recorded for it."""
 
+KEPT = 0.5
+"""Share of a shorter rehearsal's progress that a longer one makes at the least, unless it breaks down."""
+
 FULL_LENGTH = 6
 """Rates that a stack holds at full length where shorter rehearsals learned nothing: a factor of ten."""
 
@@ -228,9 +231,13 @@ class Search:
         grid = np.unique(np.clip(grid, self.lr_min, self.lr_max))
         result = self._rehearse(grid, steps, seeds, phase, plan)
         self.rehearsals.append(result)
+        before = self.rehearsals[-2] if len(self.rehearsals) > 1 else None
         for number in range(EXTENSIONS[0 if plan.stacked else 1]):
             count = len(grid) if plan.stacked else 1 + number // 2
-            more = self._more(result, factor, count, stacked=plan.stacked)
+            side = (
+                -1 if before is not None and collapsed(result, before) else edge(result.best, len(result.lrs))
+            )
+            more = self._more(result, side, factor, count, stacked=plan.stacked)
             if not more.size:
                 break
             result = merged(result, self._rehearse(more, steps, seeds, phase, plan))
@@ -263,20 +270,30 @@ class Search:
             self._width = members
         return result
 
-    def _more(self, result: Rehearsal, factor: float, count: int, *, stacked: bool) -> np.ndarray:
-        """Further rates where the best one has no neighbour on one side; none where it has both.
+    def _more(self, result: Rehearsal, side: int, factor: float, count: int, *, stacked: bool) -> np.ndarray:
+        """Further rates on a side, −1 or 1, of those tried; none on side 0, or where the loss is no number.
 
         A stack is recorded for `count` members: of those that it takes anyway, half go between the rates at
         that edge. Without a stack as many go beyond it as there are steps already.
         """
-        side = edge(result.best, len(result.lrs)) if np.isfinite(result.start_loss) else 0
-        if side == 0:
+        if side == 0 or not np.isfinite(result.start_loss):
             return np.array([])
         within = count // 2 if stacked and result.best is not None else 0
         outside = beyond(result.lrs, side, count - within, factor, self.lr_min, self.lr_max)
         if not outside.size:
             return outside
         return np.concatenate([outside, between(result.lrs, side, within)])
+
+
+def collapsed(longer: Rehearsal, shorter: Rehearsal) -> bool:
+    """Whether no rate of the longer rehearsal gets anywhere near what the shorter one came to.
+
+    Then all of them are too high for it: what they learn breaks down later on.
+    """
+    if shorter.best is None or longer.best is None:
+        return False
+    gained = shorter.start_loss - shorter.mean[shorter.best]
+    return bool(gained > 0 and longer.start_loss - longer.mean[longer.best] < KEPT * gained)
 
 
 def _centre(result: Rehearsal) -> float:
