@@ -47,9 +47,8 @@ def text(whole: Chapter) -> str:
 def test_every_claim_stands_beside_what_was_measured(whole: Chapter, text: str) -> None:
     for claim in whole.claims:
         for words in (claim.book, claim.measured, claim.rule):
-            assert f"<p>{html.escape(words, quote=False)}</p>" in text.replace("&#34;", '"').replace(
-                "&#39;", "'"
-            )
+            shown = re.sub("`(.*?)`", r"<code>\1</code>", html.escape(words, quote=False))
+            assert f"<p>{shown}</p>" in text.replace("&#34;", '"').replace("&#39;", "'")
     assert text.count('<article class="claim') == len(whole.claims)
     for verdict in ("holds", "does not hold", "cannot be told"):
         assert len(re.findall(rf"</span> {verdict}</p></header>", text)) == whole.count(verdict)

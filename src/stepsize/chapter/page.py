@@ -21,6 +21,7 @@ from stepsize.report.svg import inline_svg
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -182,7 +183,7 @@ def _section(section: SectionResult, chapter: Chapter) -> SectionView:
     return SectionView(
         slug=section.slug,
         title=section.title,
-        where=f"{', '.join(section.rows)} · {duration(section.seconds)}",
+        where=", ".join(section.rows),
         idea=section.idea,
         claims=tuple(_claim(claim) for claim in found.claims),
         figures=tuple(_drawn(drawing) for drawing in found.drawings),
@@ -234,10 +235,21 @@ def _drawn(drawing: Drawing) -> Drawn:
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["prose"] = prose
+    return environment
+
+
+def prose(text: str) -> Markup:
+    """Escaped text with what stands between backticks as code."""
+    from markupsafe import Markup, escape
+
+    parts = [escape(part) for part in text.split("`")]
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(part) if i % 2 else part for i, part in enumerate(parts))

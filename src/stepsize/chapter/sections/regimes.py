@@ -94,7 +94,8 @@ def _drawing(shown: list[tuple[str, tuple[CellRun, Diagnosis]]]) -> Lines:
     for name, (run, _) in shown:
         losses = np.asarray(run.train_loss)
         series.append(line(f"{name.replace('_', ' ')} ({run.cell.lr:g})", np.arange(len(losses)), losses))
-        top = max(top, float(losses[0]))
+        if np.isfinite(losses).all():
+            top = max(top, float(losses.max()))
     return Lines(
         name="regimes",
         title="Figure 12-5: four rates, named by the classifier",
@@ -107,7 +108,7 @@ def _drawing(shown: list[tuple[str, tuple[CellRun, Diagnosis]]]) -> Lines:
         y_label="training loss",
         series=tuple(series),
         x_scale="count",
-        y_range=(0.0, 3 * top),
+        y_range=(0.0, 1.05 * top),
     )
 
 

@@ -50,16 +50,14 @@ def _find(lab: Lab) -> Findings:
     ends = {name: float(track[-1]) for name, track in tracks.items()}
     rows = tuple(
         (
-            name,
             str(SHOWN[name]),
             _word(verdict.sum_diverges),
             _word(verdict.squares_converge),
-            "satisfied" if verdict.satisfied else "not satisfied",
-            verdict.reason,
+            f"{'satisfied' if verdict.satisfied else 'not satisfied'}: {verdict.reason}",
         )
         for name, verdict in verdicts.items()
     )
-    columns = ("policy", "schedule", "Σ η = ∞", "Σ η² < ∞", "both", "reason")
+    columns = ("schedule", "Σ η = ∞", "Σ η² < ∞", "both")
     at = np.unique(np.geomspace(1, updates, 120).round().astype(int))
     return Findings(
         claims=(

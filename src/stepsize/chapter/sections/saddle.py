@@ -238,6 +238,7 @@ def _plateaued(members: tuple[CellRun, ...], found: list[Standstill]) -> tuple[L
                 for run in members
             ),
             x_scale="count",
+            y_range=(0.0, 0.85),
             marks=marks,
             spans=spans,
         ),
