@@ -35,8 +35,8 @@ def test_a_clear_fall_tells_where_it_learns_and_where_it_breaks() -> None:
 def test_batches_that_differ_are_no_break_down() -> None:
     """A run from a checkpoint: its loss hardly falls, and one batch differs from the next by more."""
     generator = np.random.default_rng(3)
-    losses = 0.4 + 0.15 * generator.normal(size=LRS.size)
-    losses[:6] = 0.3 + 0.01 * generator.normal(size=6)  # the first ones happen to be easy
+    losses = 0.4 + 0.1 * generator.normal(size=LRS.size)
+    losses[:6] = 0.31, 0.23, 0.37, 0.26, 0.31, 0.34  # the first ones happen to be easy
     losses[LRS > 0.05] = np.linspace(1.5, 9.0, int((LRS > 0.05).sum()))
     _, broken = limits(range_test(losses))
     assert 1e-3 < broken < 0.2
