@@ -98,7 +98,9 @@ def _find(lab: Lab) -> Findings:
 
 
 def _drawings(lines: dict[int, tuple[np.ndarray, np.ndarray]]) -> tuple[Lines, ...]:
-    by_updates = tuple(band(f"batch {size}", *line) for size, line in lines.items())
+    by_updates = tuple(  # without the start, which a logarithmic axis has no place for
+        band(f"batch {size}", updates[1:], rows[:, 1:]) for size, (updates, rows) in lines.items()
+    )
     last = max(float(updates[-1]) for updates, _ in lines.values())
     by_epochs: tuple[Series, ...] = tuple(
         band(f"batch {size}", updates / updates[-1], rows) for size, (updates, rows) in lines.items()
