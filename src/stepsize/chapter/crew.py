@@ -34,32 +34,26 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 @contextlib.contextmanager
 def crew(settings: Settings, store: Path, sections: Sequence[str], count: int) -> Iterator[None]:
     """So many processes train ahead while this lasts; they are stopped at its end, done or not."""
-    processes = []
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
-    try:
+    with contextlib.ExitStack() as stack:
         for number in range(count):
             order = Order(
                 settings=settings, store=str(store), sections=tuple(sections), number=number, of=count
             )
-            processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "stepsize.chapter.crew", msgspec.json.encode(order).decode()],
-                    env=environment,
-                    stdin=subprocess.PIPE,  # closed when this process ends, however it does
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,  # what it cannot train the first process will, and tell of
-                )
+            process = subprocess.Popen(
+                [sys.executable, "-m", "stepsize.chapter.crew", msgspec.json.encode(order).decode()],
+                env=environment,
+                stdin=subprocess.PIPE,  # closed when this process ends, however it does
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # what it cannot train the first process will, and tell of
             )
+            stack.enter_context(process)  # closes its pipe and waits for it
+            stack.callback(process.terminate)
         yield
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait()
 
 
 def work(order: Order) -> None:
