@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stepsize.decide.warmup import find_warmup
     from stepsize.decide.warmup_result import WarmupComparison
     from stepsize.estimate.scaling import Hyperparameters
+    from stepsize.loaders import Replay
     from stepsize.measure.curve import Curve
     from stepsize.measure.diagnosis import Diagnosis, diagnose
     from stepsize.measure.noise_result import NoiseScale
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from stepsize.measure.throughput import throughput
     from stepsize.measure.throughput_result import Throughput
     from stepsize.measure.zoom import Zoom
+    from stepsize.probe import Probe
     from stepsize.report.reading import load
     from stepsize.runs import Runs, sweep
     from stepsize.schedules import Run, Schedule
@@ -52,6 +54,8 @@ _HOME = {
     "History": "stepsize.training",
     "Member": "stepsize.training",
     "NoiseScale": "stepsize.measure.noise_result",
+    "Probe": "stepsize.probe",
+    "Replay": "stepsize.loaders",
     "Run": "stepsize.schedules",
     "Runs": "stepsize.runs",
     "Schedule": "stepsize.schedules",
@@ -96,7 +100,9 @@ __all__ = [
     "Hyperparameters",
     "Member",
     "NoiseScale",
+    "Probe",
     "RateScaling",
+    "Replay",
     "Run",
     "Runs",
     "Schedule",

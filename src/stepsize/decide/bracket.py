@@ -9,8 +9,8 @@ import numpy as np
 from stepsize.measure.curve import Curve
 from stepsize.measure.range_test import spaced_plan
 from stepsize.measure.rising import measure_curve
-from stepsize.task import Task
 from stepsize.training.engine import Progress
+from stepsize.training.probed import Trainable
 
 FEWEST_BRACKET, MOST_BRACKET = 30, 60
 """Updates of the range test: an eighth of the run, within these; six per decade over its ten decades."""
@@ -32,7 +32,7 @@ CLEAR = 2.0
 
 
 def bracket(
-    task: Task, lr_min: float, lr_max: float, *, seed: int, progress: Progress
+    task: Trainable, lr_min: float, lr_max: float, *, seed: int, progress: Progress
 ) -> tuple[Curve, float, float]:
     """A range test between `lr_min` and `lr_max`, with the smallest and the largest rate worth rehearsing."""
     steps = int(np.clip(task.steps // 8, FEWEST_BRACKET, MOST_BRACKET))

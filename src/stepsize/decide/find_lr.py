@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stepsize._check_task import integer, positive_rate
 from stepsize._progress import OutOfTimeError, Reporter, reporting
 from stepsize._result import finite_or_none, provenance
-from stepsize.data import Stream
 from stepsize.decide.advice import Advice
 from stepsize.decide.budget import Budget
 from stepsize.decide.plan import DOUBT
 from stepsize.decide.rehearsal import Shape
 from stepsize.decide.search import Search
 from stepsize.decide.verdict import Verdict, judge, known_so_far, learns
+from stepsize.probe import Probe
 from stepsize.schedules import Schedule
 from stepsize.task import Task
+from stepsize.training.evaluation import held_out_samples
+from stepsize.training.probed import ProbeRun, Trainable, trainable
 
 LR_MIN, LR_MAX = 1e-7, 1e3
 """Where rates are looked for unless told otherwise: beyond the smallest and largest in common use."""
 
+_JUDGED = {
+    "held-out part of train": "a tenth of train, held out",
+    "fresh training batches": "fresh training batches",
+    "training batches": "batches that are trained on",
+}
+"""What stands in for validation data, as a warning says it."""
+
 
 def find_lr(
-    task: Task,
+    task: Task | Probe,
     *,
+    batches: Any = None,
+    val: Any = None,
+    steps: int | None = None,
     schedule: Schedule | str = "fixed",
     budget: str | None = None,
     seeds: int | None = None,
@@ -42,7 +56,11 @@ def find_lr(
     with status "interrupted", and a budget in seconds that ends too soon does so with "out_of_time".
 
     Args:
-        task: what to train.
+        task: what to train; or a `Probe`, a training loop of one's own.
+        batches: with a probe, what it trains on: a loader, a list of batches, a `Replay` of a generator, or a
+            function of a seed that gives an iterator. Its order is to differ from seed to seed.
+        val: with a probe that has `evaluate`, a loader of held-out batches; they are read once and kept.
+        steps: with a probe, the updates of the real run, from where it stands.
         schedule: the real run's, as a `Schedule` or its text, such as "cosine" or "warmup('5%') | linear";
             its own peak does not matter.
         budget: what the answer may cost, as text: "0.5 runs", in the time that full runs of a plain loop
@@ -61,12 +79,9 @@ def find_lr(
     Raises:
         ValueError: rates not positive and finite, `lr_min >= lr_max`, `seeds` below 1, a malformed budget
             or schedule.
-        TypeError: `task` is not a Task, `schedule` neither a Schedule nor text, or `budget` no text.
+        TypeError: `task` is neither a Task nor a Probe, or what goes with a probe is given with a task;
+            `schedule` is neither a Schedule nor text, or `budget` no text.
     """
-    if not isinstance(task, Task):
-        raise TypeError(
-            f"task must be a stepsize.Task, but is a {type(task).__name__}: make one with ss.Task(…)"
-        )
     if seeds is not None:
         integer("seeds", seeds, at_least=1)
     limit = None if budget is None else Budget.parse(budget)
@@ -75,13 +90,14 @@ def find_lr(
     if lr_min >= lr_max:
         raise ValueError(f"lr_min < lr_max must hold, but got lr_min={lr_min}, lr_max={lr_max}")
     chosen = checked_schedule(schedule)
-    shape = Shape.of(chosen, task)
+    trained = trainable(task, batches=batches, val=val, steps=steps)
+    shape = Shape.of(chosen, trained)
     with reporting(progress) as reporter:
         search = Search(
-            task, shape, seeds=seeds, lr_min=lr_min, lr_max=lr_max, budget=limit, reporter=reporter
+            trained, shape, seeds=seeds, lr_min=lr_min, lr_max=lr_max, budget=limit, reporter=reporter
         )
-        verdict = _search(task, search)
-    return _advice(task, chosen, search, verdict)
+        verdict = _search(trained, search)
+    return _advice(trained, chosen, search, verdict)
 
 
 def checked_schedule(schedule: Schedule | str) -> Schedule:
@@ -95,8 +111,8 @@ def checked_schedule(schedule: Schedule | str) -> Schedule:
     return chosen
 
 
-def _search(task: Task, search: Search) -> Verdict:
-    held_out = None if isinstance(task.val, Stream) else task.val.size
+def _search(task: Trainable, search: Search) -> Verdict:
+    held_out = held_out_samples(task)
     rehearsals = search.rehearsals
     try:
         search.run()
@@ -119,10 +135,10 @@ def _search(task: Task, search: Search) -> Verdict:
     return judge(rehearsals, trained=task.samples, held_out=held_out)
 
 
-def _advice(task: Task, schedule: Schedule, search: Search, verdict: Verdict) -> Advice:
-    warnings = list(verdict.warnings)
+def _advice(task: Trainable, schedule: Schedule, search: Search, verdict: Verdict) -> Advice:
+    warnings = [*(task.warnings if isinstance(task, ProbeRun) else ()), *verdict.warnings]
     if task.loss_kind != "validation":
-        warnings.append(f"no validation data was given: rates were judged on a {task.loss_kind}")
+        warnings.append(f"no validation data was given: rates were judged on {_JUDGED[task.loss_kind]}")
     reasons = {r.engine_reason for r in search.rehearsals if r.engine_reason}
     warnings += [f"trained one run after another, not as a stack: {reason}" for reason in sorted(reasons)]
     seeds = max((r.seeds for r in search.rehearsals), key=len, default=search.seeds[:1])

@@ -17,10 +17,10 @@ from stepsize._rng import derived_seed
 from stepsize.data import Stream
 from stepsize.estimate import mean_over_seeds
 from stepsize.schedules import Schedule
-from stepsize.task import Task
 from stepsize.training import Cost, EngineName, Member, Records, train
 from stepsize.training.engine import Progress
-from stepsize.training.evaluation import STREAM_BATCHES
+from stepsize.training.evaluation import evaluation_updates
+from stepsize.training.probed import ProbeRun, Trainable
 
 CHECKS = 8
 """Times that a rehearsal takes the held-out loss after its start, so that its curve can be drawn."""
@@ -128,7 +128,7 @@ class Shape:
     controls: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, schedule: Schedule, task: Task) -> Shape:
+    def of(cls, schedule: Schedule, task: Trainable) -> Shape:
         shape = schedule.at(1.0)
         return cls(shape.values(task.run), shape.controls(task.run))
 
@@ -139,7 +139,7 @@ class Shape:
 
 
 def rehearse(
-    task: Task,
+    task: Trainable,
     shape: Shape,
     lrs: Sequence[float] | np.ndarray,
     *,
@@ -208,9 +208,9 @@ def _four_digits(losses: np.ndarray) -> np.ndarray:
     return np.array([[float(f"{loss:.4g}") for loss in row] for row in losses])
 
 
-def on_part_of_the_data(task: Task, share: float) -> Task:
+def on_part_of_the_data(task: Trainable, share: float) -> Trainable:
     """The task on √share of its training samples, in whole batches; itself if that is all of them."""
-    if isinstance(task.train, Stream):
+    if isinstance(task, ProbeRun) or isinstance(task.train, Stream):
         return task
     size = task.train.size
     wanted = round(size * math.sqrt(share))
@@ -228,21 +228,17 @@ def on_part_of_the_data(task: Task, share: float) -> Task:
     return small
 
 
-def affordable_average(task: Task, shape: Shape, steps: int) -> int:
+def affordable_average(task: Trainable, shape: Shape, steps: int) -> int:
     """Evaluations over the last tenth that a loss is to be the mean of: one where the rate has decayed."""
     if shape.values[-1] < DECAYED * shape.values.max():
         return 1
-    affordable = CHECK_SHARE * steps * task.batch_size * 3 / _held_out(task)
+    affordable = CHECK_SHARE * steps / evaluation_updates(task)
     return int(np.clip(affordable, 1, min(AVERAGED, max(1, round(TAIL * steps)))))
 
 
-def _held_out(task: Task) -> int:
-    return STREAM_BATCHES * task.batch_size if isinstance(task.val, Stream) else task.val.size
-
-
-def _affordable_checks(task: Task, steps: int) -> int:
+def _affordable_checks(task: Trainable, steps: int) -> int:
     least = FEWEST_CHECKS if steps >= WORTH_CHECKS else 1
-    return int(np.clip(CHECK_SHARE * steps * task.batch_size * 3 / _held_out(task), least, CHECKS))
+    return int(np.clip(CHECK_SHARE * steps / evaluation_updates(task), least, CHECKS))
 
 
 def at_rate(rehearsal: Rehearsal, place: int) -> Rehearsal:

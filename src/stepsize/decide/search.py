@@ -37,8 +37,8 @@ from stepsize.decide.rehearsal import Rehearsal, Shape, affordable_average, merg
 from stepsize.decide.speed import RECORDING, Speed
 from stepsize.estimate import Shift, basin
 from stepsize.measure.curve import Curve
-from stepsize.task import Task
 from stepsize.training import Cost, Records
+from stepsize.training.probed import Trainable
 
 EXTENSIONS = 4, 8
 """How often a round goes on past an edge of its grid that turned out best: as a stack, and otherwise."""
@@ -65,7 +65,7 @@ class Search:
 
     def __init__(
         self,
-        task: Task,
+        task: Trainable,
         shape: Shape,
         *,
         seeds: int | None,

@@ -12,11 +12,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from stepsize._rng import isolated_rng
-from stepsize.data import Stream
 from stepsize.decide.budget import Budget
-from stepsize.task import Task
 from stepsize.training import EngineName, Member, train
-from stepsize.training.evaluation import STREAM_BATCHES
+from stepsize.training.evaluation import evaluation_updates
+from stepsize.training.probed import ProbeRun, Trainable
 
 RECORDING, RESTART = 80.0, 25.0
 """Updates of a plain loop that recording a stack costs, and that setting up any stack does: 40 to 110 and
@@ -49,7 +48,7 @@ SET_UP = 2
 """Updates of a run whose time is taken off: making the model and its first update are no part of the pace."""
 
 
-def seconds_per_update(task: Task, updates: int = TIMED) -> float:
+def seconds_per_update(task: Trainable, updates: int = TIMED) -> float:
     """What an update of a plain loop takes here, by the clock, beyond what starting one takes."""
 
     def seconds(count: int) -> float:
@@ -60,7 +59,7 @@ def seconds_per_update(task: Task, updates: int = TIMED) -> float:
     return max(whole - start, whole * SHARE_OF_PACE) / updates
 
 
-def fitted_steps(task: Task, budget: Budget, cost: Callable[[int], float], *, shortest: int) -> int:
+def fitted_steps(task: Trainable, budget: Budget, cost: Callable[[int], float], *, shortest: int) -> int:
     """Most updates, `shortest` at least and the task's own at most, that runs can have within a budget.
 
     `cost` gives what runs of so many updates take, in updates of a plain loop.
@@ -88,8 +87,10 @@ class Speed:
     stacks: bool = True
 
     @classmethod
-    def of(cls, task: Task) -> Speed:
+    def of(cls, task: Trainable) -> Speed:
         """Count the operations of one small plain update."""
+        if isinstance(task, ProbeRun):
+            return cls(member=1.0, evaluation=evaluation_updates(task), stacks=False)
         with isolated_rng(task.seed), torch.enable_grad():
             model = task.make_model(task.seed)
             batch_size = min(task.batch_size, 8)
@@ -101,9 +102,7 @@ class Speed:
         work += PER_WEIGHT * sum(p.numel() for p in weights)
         calls = CALLS.get(task.device.type, CALLS["cuda"]) * max(1, len(weights))
         member = max(LEAST, work / (work + calls))
-        held_out = STREAM_BATCHES * task.batch_size if isinstance(task.val, Stream) else task.val.size
-        # A forward pass alone is a third of an update's arithmetic.
-        return cls(member=member, evaluation=member * held_out / (3 * task.batch_size))
+        return cls(member=member, evaluation=member * evaluation_updates(task))
 
     def cost(self, members: int, steps: int) -> float:
         """What so many members cost by the cheaper engine, recording and held-out losses included."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -14,8 +14,10 @@ from stepsize._check_task import integer, positive_rate
 from stepsize.measure.curve import Curve
 from stepsize.measure.rising import RatePlan, measure_curve
 from stepsize.measure.zoom import Zoom, zoom_in
+from stepsize.probe import Probe
 from stepsize.task import Task
 from stepsize.training.engine import Progress
+from stepsize.training.probed import trainable
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,10 @@ TEXTBOOK_STAGES = (
 
 @overload
 def range_test(
-    task: Task,
+    task: Task | Probe,
     *,
+    batches: Any = ...,
+    val: Any = ...,
     lr_min: float = ...,
     lr_max: float = ...,
     steps: int = ...,
@@ -74,16 +78,20 @@ def range_test(
 ) -> Curve: ...
 @overload
 def range_test(
-    task: Task,
+    task: Task | Probe,
     *,
+    batches: Any = ...,
+    val: Any = ...,
     stages: Sequence[Stage] | None = ...,
     seeds: int = ...,
     zoom: Literal[True],
     progress: Progress | None = ...,
 ) -> Zoom: ...
 def range_test(
-    task: Task,
+    task: Task | Probe,
     *,
+    batches: Any = None,
+    val: Any = None,
     lr_min: float = 1e-5,
     lr_max: float = 10.0,
     steps: int = 100,
@@ -101,7 +109,9 @@ def range_test(
     exceeds ten times the start, has diverged: its curve ends there.
 
     Args:
-        task: what to train; nothing of it is changed.
+        task: what to train; nothing of it is changed. Or a `Probe`, with
+        batches: the loader that it trains on, and
+        val: for `loss="val"`, where it has `evaluate`, a loader of held-out batches.
         lr_min, lr_max: first and last rate.
         steps: number of rates between them, one update each.
         mode: "exp" spaces the rates evenly in log rate, "linear" in the rate.
@@ -117,17 +127,18 @@ def range_test(
         ValueError: rates that are not positive and finite, `lr_min >= lr_max`, fewer than 2 steps, or
             stages that do not rise.
     """
-    if not isinstance(task, Task):
-        raise TypeError(
-            f"task must be a stepsize.Task, but is a {type(task).__name__}: make one with ss.Task(…)"
-        )
     if loss not in ("train", "val"):
         raise ValueError(f"loss must be 'train' or 'val', but is {loss!r}")
-    chosen = tuple(task.seed + i for i in range(integer("seeds", seeds, at_least=1)))
+    if stages is None and not zoom:
+        plan = spaced_plan(lr_min, lr_max, steps, mode)
+    else:
+        plan = staged_plan(TEXTBOOK_STAGES if stages is None else stages)
+    updates = plan.updates if isinstance(task, Probe) else None
+    trained = trainable(task, batches=batches, val=val, steps=updates)
+    chosen = tuple(trained.seed + i for i in range(integer("seeds", seeds, at_least=1)))
     if zoom:
-        return zoom_in(task, staged_plan(TEXTBOOK_STAGES if stages is None else stages), chosen, progress)
-    plan = staged_plan(stages) if stages is not None else spaced_plan(lr_min, lr_max, steps, mode)
-    return measure_curve(task, plan, seeds=chosen, loss=loss, progress=progress)
+        return zoom_in(trained, plan, chosen, progress)
+    return measure_curve(trained, plan, seeds=chosen, loss=loss, progress=progress)
 
 
 def spaced_plan(lr_min: float, lr_max: float, steps: int, mode: Literal["exp", "linear"] = "exp") -> RatePlan:

@@ -11,9 +11,9 @@ import numpy as np
 from stepsize._result import finite_or_none, frozen, provenance
 from stepsize.estimate import mean_over_seeds, smooth, suggest
 from stepsize.measure.curve import Curve
-from stepsize.task import Task
 from stepsize.training import EngineName, Member, train
 from stepsize.training.engine import Progress
+from stepsize.training.probed import Trainable
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class RatePlan:
 
 
 def measure_curve(
-    task: Task,
+    task: Trainable,
     plan: RatePlan,
     *,
     seeds: Sequence[int],

@@ -10,9 +10,9 @@ from stepsize._result import Provenance, Result, frozen, provenance
 from stepsize.estimate import mean_over_seeds
 from stepsize.measure.curve import Curve
 from stepsize.measure.rising import RatePlan, measure_curve
-from stepsize.task import Task
 from stepsize.training import Cost, Member, train
 from stepsize.training.engine import Progress
+from stepsize.training.probed import Trainable
 
 ZoomStatus = Literal["ok", "flat", "not_bracketed", "diverges_everywhere"]
 
@@ -61,7 +61,7 @@ class Zoom(Result, frozen=True, kw_only=True, eq=False):
     provenance: Provenance
 
 
-def zoom_in(task: Task, coarse: RatePlan, seeds: tuple[int, ...], progress: Progress | None) -> Zoom:
+def zoom_in(task: Trainable, coarse: RatePlan, seeds: tuple[int, ...], progress: Progress | None) -> Zoom:
     """Run the three rounds, starting from the coarse plan."""
     return _Rounds(task, seeds, progress).run(coarse)
 
@@ -69,7 +69,7 @@ def zoom_in(task: Task, coarse: RatePlan, seeds: tuple[int, ...], progress: Prog
 class _Rounds:
     """Three rounds on one task; each adds to the cost."""
 
-    def __init__(self, task: Task, seeds: tuple[int, ...], progress: Progress | None) -> None:
+    def __init__(self, task: Trainable, seeds: tuple[int, ...], progress: Progress | None) -> None:
         self._task, self._seeds, self._progress = task, seeds, progress
         self._cost = Cost(updates=0, samples=0, seconds=0.0, runs=0.0)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, Protocol
+from contextlib import closing
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from stepsize.training.memory import SHARE, available, bytes_of, footprint, is_o
 from stepsize.training.obstacles import NotStackableError
 from stepsize.training.optimizers import has_control
 from stepsize.training.pages import MAPPED, kept_pages
+from stepsize.training.probe_loop import ProbeLoop
+from stepsize.training.probed import ProbeEvaluation, ProbeRun, Trainable
 from stepsize.training.stack import Stack
 
 EngineName = Literal["auto", "stack", "loop"]
@@ -30,7 +33,7 @@ PROGRESS_EVERY = 50
 
 
 class Engine(Protocol):
-    """What trains members: `Stack` and `Loop`."""
+    """What trains members: `Stack`, `Loop` and `ProbeLoop`."""
 
     alive: np.ndarray
     train_loss: np.ndarray
@@ -52,9 +55,13 @@ class Engine(Protocol):
         """Stop training these members."""
         ...
 
+    def close(self) -> None:
+        """Put back what training has changed of the caller's."""
+        ...
+
 
 def train(
-    task: Task,
+    task: Trainable,
     members: Sequence[Member],
     rates: np.ndarray,
     *,
@@ -68,7 +75,7 @@ def train(
     """Train K members over T updates; nothing of the caller's is changed.
 
     Args:
-        task: what to train.
+        task: what to train; a probe's run is put back to its start after each member.
         members: the K members; those of one seed share starting weights, batches and dropout masks.
         rates: (K, T) or (T,), the learning rate of each member at each update.
         evaluate_at: numbers of updates done, 0…T, at which the held-out loss and metrics are taken.
@@ -116,7 +123,9 @@ def _checked_rates(rates: np.ndarray, members: int) -> np.ndarray:
     return array
 
 
-def _checked_controls(task: Task, controls: Mapping[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
+def _checked_controls(
+    task: Trainable, controls: Mapping[str, np.ndarray], steps: int
+) -> dict[str, np.ndarray]:
     checked = {name: np.asarray(values, dtype=np.float64) for name, values in controls.items()}
     for name, values in checked.items():
         if values.shape != (steps,) or not np.isfinite(values).all():
@@ -126,7 +135,7 @@ def _checked_controls(task: Task, controls: Mapping[str, np.ndarray], steps: int
                 f"({steps},), but has {wrong}"
             )
     if checked:
-        groups = task.make_optimizer(task.make_model(task.seed), 1.0).param_groups
+        groups = _groups(task)
         for name in checked:
             if not any(has_control(group, name) for group in groups):
                 raise ValueError(
@@ -137,12 +146,19 @@ def _checked_controls(task: Task, controls: Mapping[str, np.ndarray], steps: int
     return checked
 
 
+def _groups(task: Trainable) -> list[dict[str, Any]]:
+    """The optimizer's parameter groups."""
+    if isinstance(task, ProbeRun):
+        return task.groups
+    return task.make_optimizer(task.make_model(task.seed), 1.0).param_groups
+
+
 class _Call:
     """One call of train(): groups members by seed and wave, and gathers what they leave."""
 
     def __init__(
         self,
-        task: Task,
+        task: Trainable,
         members: list[Member],
         rates: np.ndarray,
         evaluate_at: list[int],
@@ -156,9 +172,13 @@ class _Call:
         self._controls, self._engine, self._memory, self._progress = controls, engine, memory, progress
         self._records = Records() if records is None else records
         self._reason = "engine='loop' was asked for" if engine == "loop" else ""
+        if isinstance(task, ProbeRun):
+            if engine == "stack":
+                raise NotStackableError("a probe's step trains its own objects, one run after another")
+            self._reason = "a probe's step trains one run after another"
         self._seeds_apart = False  # whether members of different seeds were found unable to share a stack
         shape = (len(members), len(evaluate_at))
-        self._evaluation = Evaluation.of(task)
+        self._evaluation = task.evaluation if isinstance(task, ProbeRun) else Evaluation.of(task)
         self._val_loss = np.full(shape, np.nan)
         self._val_folds = np.full((*shape, len(self._evaluation.batches)), np.nan)
         self._metrics = {name: np.full(shape, np.nan) for name in task.metrics}
@@ -183,6 +203,7 @@ class _Call:
     def _waves(self, rows: list[int]) -> list[list[int]]:
         if self._engine == "loop" or self._reason:
             return [[row] for row in rows]  # one model in memory at a time
+        assert isinstance(self._task, Task)  # anything else gave a reason
         model = self._task.make_model(self._members[rows[0]].seed)
         batch = self._task.trial_batch(self._task.batch_size)
         each, largest = footprint(self._task, model, batch)
@@ -198,7 +219,7 @@ class _Call:
     def _run_wave(self, rows: list[int]) -> None:
         if self._engine == "loop" or self._reason:
             for row in rows:
-                self._train_rows(Loop, [row])
+                self._train_rows(ProbeLoop if isinstance(self._task, ProbeRun) else Loop, [row])
             return
         parts = self._by_seed(rows)
         if len(parts) > 1 and self._seeds_apart:
@@ -228,17 +249,16 @@ class _Call:
             return [rows[:half], rows[half:]]
         return []
 
-    def _train_rows(self, kind: type[Stack] | type[Loop], rows: list[int]) -> None:
+    def _train_rows(self, kind: Callable[..., Engine], rows: list[int]) -> None:
         try:
-            self._train_together(kind, rows)
+            members = [self._members[row] for row in rows]
+            given = (self._task, members, self._rates[rows], self._evaluation, self._controls, self._records)
+            with closing(kind(*given)) as engine:
+                self._train_together(engine, rows)
         finally:
             self._records.release()
 
-    def _train_together(self, kind: type[Stack] | type[Loop], rows: list[int]) -> None:
-        members = [self._members[row] for row in rows]
-        engine: Engine = kind(
-            self._task, members, self._rates[rows], self._evaluation, self._controls, self._records
-        )
+    def _train_together(self, engine: Engine, rows: list[int]) -> None:
         steps = self._rates.shape[1]
         stops = sorted({*self._evaluate_at, *range(PROGRESS_EVERY, steps, PROGRESS_EVERY), steps})
         if stops[0] == 0:
@@ -266,10 +286,17 @@ class _Call:
         for row in rows:
             seed = self._members[row].seed
             if seed not in self._starts:
-                self._starts[seed] = self._evaluation.of_model(self._task.make_model(seed))
+                self._starts[seed] = self._start_of(seed)
         engine.check_evaluation({seed: start["loss"] for seed, start in self._starts.items()})
         starts = [self._starts[self._members[row].seed] for row in rows]
         self._keep(engine, rows, 0, {name: np.stack([start[name] for start in starts]) for name in starts[0]})
+
+    def _start_of(self, seed: int) -> dict[str, np.ndarray]:
+        """The loss and each metric on every fold, (F,), where runs with this seed start."""
+        if isinstance(self._evaluation, ProbeEvaluation):
+            return self._evaluation.of_state()
+        assert isinstance(self._task, Task)
+        return self._evaluation.of_model(self._task.make_model(seed))
 
     def _keep(self, engine: Engine, rows: list[int], column: int, folds: dict[str, np.ndarray]) -> None:
         """Note what an evaluation gave, (K, F) each, and drop the members whose loss is not finite."""
@@ -292,6 +319,8 @@ class _Call:
         if self._task.samples is not None:
             epoch = -(-self._task.samples // self._task.batch_size)
             samples = int(sum(_samples(int(n), epoch, self._task.samples, per_update) for n in done))
+        elif isinstance(self._task, ProbeRun):
+            samples = updates * per_update
         else:
             samples = updates * samples_in(self._task.trial_batch(per_update))
         return History(

@@ -13,6 +13,7 @@ from torch import nn
 from stepsize._rng import derived_seed, isolated_rng
 from stepsize.data import Batch, Stream, evaluation_batches
 from stepsize.task import Task
+from stepsize.training.probed import ProbeRun, Trainable
 
 STREAM_BATCHES = 32
 """Fresh batches that stand in for held-out data when training data is a stream."""
@@ -22,6 +23,9 @@ ROWS = 1024
 
 FOLDS = 8
 """Evaluation batches, at least: their spread tells how much the held-out loss owes to its few samples."""
+
+FORWARD = 1 / 3
+"""Share of an update's arithmetic that a forward pass alone takes."""
 
 _SALT = 11
 
@@ -56,3 +60,20 @@ class Evaluation:
                 for name, function in self.functions.items():
                     results[name][fold] = float(function(model, batch))
         return results
+
+
+def held_out_samples(task: Trainable) -> int | None:
+    """Samples that were held out; None where fresh batches stand in for them."""
+    if isinstance(task, ProbeRun):
+        return None if task.val is None else task.evaluation.samples
+    return None if isinstance(task.val, Stream) else task.val.size
+
+
+def evaluation_updates(task: Trainable) -> float:
+    """What taking the held-out loss once costs, in updates' arithmetic."""
+    samples = held_out_samples(task)
+    if samples is not None:
+        return FORWARD * samples / task.batch_size
+    if isinstance(task, ProbeRun):
+        return task.evaluation.samples / task.batch_size  # by the step itself, at rate 0
+    return FORWARD * STREAM_BATCHES

@@ -128,6 +128,9 @@ class Loop:
     def check_evaluation(self, start: Mapping[int, np.ndarray]) -> None:
         """Nothing to check: the loop evaluates each model as it is."""
 
+    def close(self) -> None:
+        """Nothing of the caller's was changed."""
+
     def member(self, row: int) -> tuple[nn.Module, torch.optim.Optimizer]:
         """The model and the optimizer of a living member, as they are now."""
         runner = self._runners[row]

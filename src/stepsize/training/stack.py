@@ -174,6 +174,9 @@ class Stack:
         if dead and (dead == len(self._rows) or left * dead / len(self._rows) > REBUILD_COST):
             self._compact()
 
+    def close(self) -> None:
+        """Nothing of the caller's was changed."""
+
     def _compact(self) -> None:
         places = np.flatnonzero(self.alive[self._rows])
         keep = torch.from_numpy(places).to(self._task.device)

@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from stepsize._rng import capture_rng, restore_rng
 
 Restore = Callable[[], object]
+"""Puts back what it was made of, as often as it is called."""
+
+GradScaler = torch.amp.GradScaler
 
 
-@contextmanager
-def preserved(*objects: Any) -> Iterator[None]:
-    """Leave a block with modules, optimizers and all random number generators exactly as it was entered.
+class Snapshot:
+    """The state of objects and of all random number generators, which can be put back again and again.
 
     `objects` are `nn.Module`s (weights, buffers, gradients, train/eval modes, `requires_grad`, attributes),
-    torch optimizers (state and parameter groups), `torch.Generator`s, and anything else with `state_dict` and
-    `load_state_dict` (schedulers, gradient scalers, stateful loaders). The state of torch's, NumPy's and
-    Python's random number generators is always included. Everything is put back on exceptions, Ctrl-C
-    and out-of-memory too, and every object is tried even if another cannot be restored.
+    torch optimizers (state and parameter groups), gradient scalers, tensors, `torch.Generator`s, NumPy's and
+    Python's generators, dicts and lists (their tensors and values), and anything else with `state_dict` and
+    `load_state_dict` (schedulers, stateful loaders). The state of torch's, NumPy's and Python's global
+    generators is always included. Objects stay the same ones: it is their content that is put back.
 
     Raises:
         TypeError: an object is of none of these kinds.
     """
-    restores = [_snapshot(item) for item in objects]
-    rng = capture_rng()
-    restores.append(lambda: restore_rng(rng))
-    try:
-        yield
-    finally:
+
+    def __init__(self, *objects: Any) -> None:
+        self._restores = [_restore_of(item) for item in objects]
+        self._rng = capture_rng()
+
+    def restore(self) -> None:
+        """Put everything back; every object is tried even if another cannot be restored.
+
+        Raises:
+            ExceptionGroup: what kept objects from coming back.
+        """
         failures = []
-        for restore in restores:
+        rng: Restore = partial(restore_rng, self._rng)
+        for restore in (*self._restores, rng):
             try:
                 restore()
             except Exception as error:  # noqa: BLE001 - one failure must not keep the rest from coming back
@@ -44,26 +55,52 @@ def preserved(*objects: Any) -> Iterator[None]:
             raise ExceptionGroup("the state from before the measurement could not be put back", failures)
 
 
-def _snapshot(item: Any) -> Restore:
+@contextmanager
+def preserved(*objects: Any) -> Iterator[None]:
+    """Leave a block with modules, optimizers and all random number generators exactly as it was entered.
+
+    `objects` are of the kinds that a `Snapshot` takes. Everything is put back on exceptions, Ctrl-C and
+    out-of-memory too, and every object is tried even if another cannot be restored.
+
+    Raises:
+        TypeError: an object is of none of these kinds.
+    """
+    snapshot = Snapshot(*objects)
+    try:
+        yield
+    finally:
+        snapshot.restore()
+
+
+def _restore_of(item: Any) -> Restore:
     if isinstance(item, nn.Module):
-        return _snapshot_module(item)
+        return _of_module(item)
     if isinstance(item, torch.optim.Optimizer):
-        return _snapshot_optimizer(item)
+        return _of_optimizer(item)
+    if isinstance(item, GradScaler):
+        return _of_content(vars(item))  # its state_dict leaves out where in an update it is
     if isinstance(item, torch.Generator):
         generator_state = item.get_state()
         return lambda: item.set_state(generator_state)
+    if isinstance(item, np.random.Generator):
+        bits = copy.deepcopy(item.bit_generator.state)
+        return lambda: setattr(item.bit_generator, "state", bits)
+    if isinstance(item, random.Random):
+        words = item.getstate()
+        return lambda: item.setstate(words)
+    if isinstance(item, (torch.Tensor, dict, list)):
+        return _of_content(item)
     if hasattr(item, "state_dict") and hasattr(item, "load_state_dict"):
         state = copy.deepcopy(item.state_dict())
-        return lambda: item.load_state_dict(state)
+        return lambda: item.load_state_dict(copy.deepcopy(state))
     raise TypeError(
-        f"cannot preserve a {type(item).__name__}: it must be a module, an optimizer, a "
-        "torch.Generator, or have "
-        "state_dict() and load_state_dict()"
+        f"cannot preserve a {type(item).__name__}: it must be a module, an optimizer, a gradient scaler, a "
+        "tensor, a random generator, a dict or list, or have state_dict() and load_state_dict()"
     )
 
 
-def _snapshot_module(module: nn.Module) -> Restore:
-    owners = [(m, _Attributes(m, ("_parameters", "_buffers", "_modules"))) for m in module.modules()]
+def _of_module(module: nn.Module) -> Restore:
+    owners = [_Attributes(m, ("_parameters", "_buffers", "_modules")) for m in module.modules()]
     tensors = [(t, t.detach().clone()) for t in (*module.parameters(), *module.buffers())]
     grads = [
         (p, p.requires_grad, p.grad, None if p.grad is None else p.grad.detach().clone())
@@ -71,11 +108,8 @@ def _snapshot_module(module: nn.Module) -> Restore:
     ]
 
     def restore() -> None:
-        for (
-            _,
-            attributes,
-        ) in owners:  # a tensor, a submodule or a flag may have been replaced instead of changed
-            attributes.restore()
+        for owner in owners:  # a tensor, a submodule or a flag may have been replaced instead of changed
+            owner.restore()
         with torch.no_grad():
             for tensor, saved in tensors:
                 tensor.copy_(saved)
@@ -88,22 +122,58 @@ def _snapshot_module(module: nn.Module) -> Restore:
     return restore
 
 
-def _snapshot_optimizer(optimizer: torch.optim.Optimizer) -> Restore:
-    state = {p: copy.deepcopy(slot) for p, slot in optimizer.state.items()}
-    groups = [
-        {k: v if k == "params" else copy.deepcopy(v) for k, v in g.items()} for g in optimizer.param_groups
-    ]
-    lists = [list(g["params"]) for g in optimizer.param_groups]
+def _of_optimizer(optimizer: torch.optim.Optimizer) -> Restore:
+    lists = [list(group["params"]) for group in optimizer.param_groups]
     attributes = _Attributes(optimizer, ("state", "param_groups"))
+    state = _of_content(dict(optimizer.state))
+    groups = [
+        _of_content({k: v for k, v in group.items() if k != "params"}) for group in optimizer.param_groups
+    ]
 
     def restore() -> None:
         attributes.restore()
         optimizer.state.clear()
-        optimizer.state.update(state)
-        for group, saved, params in zip(optimizer.param_groups, groups, lists, strict=True):
+        optimizer.state.update(state())
+        for group, content, params in zip(optimizer.param_groups, groups, lists, strict=True):
             group.clear()
-            group.update(saved)
-            group["params"] = params
+            group.update(params=params, **content())
+
+    return restore
+
+
+def _of_content(value: Any) -> Callable[[], Any]:
+    """What gives a value back as it is now: tensors, dicts and lists the same objects, the rest as copies."""
+    if isinstance(value, torch.Tensor):
+        return _of_tensor(value)
+    if isinstance(value, dict):
+        entries = {key: _of_content(entry) for key, entry in value.items()}
+
+        def restore_dict() -> Any:
+            content = {key: entry() for key, entry in entries.items()}
+            value.clear()
+            value.update(content)
+            return value
+
+        return restore_dict
+    if isinstance(value, list):
+        items = [_of_content(item) for item in value]
+
+        def restore_list() -> Any:
+            value[:] = [item() for item in items]
+            return value
+
+        return restore_list
+    saved = copy.deepcopy(value)
+    return lambda: copy.deepcopy(saved)
+
+
+def _of_tensor(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
+    saved = tensor.detach().clone()
+
+    def restore() -> torch.Tensor:
+        with torch.no_grad():
+            tensor.copy_(saved)
+        return tensor
 
     return restore
 
