@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -42,16 +43,16 @@ class UsersLoop:
         while len(losses) < calls:
             for batch in self.batches:
                 returned = self.step(batch)
-                losses.append(float(returned["loss"] if isinstance(returned, dict) else returned))
+                loss = returned["loss"] if isinstance(returned, dict) else returned
+                losses.append(float(loss.detach()))
                 if len(losses) == calls:
                     break
         return losses
 
     def picture(self) -> list[Any]:
         """A copy of everything that could have been changed, to be compared with `same`."""
-        return [
-            _picture(item) for item in (*self.state, *self.optimizers, *self.watched, torch.default_generator)
-        ]
+        items = (*self.state, *self.optimizers, *self.watched, torch.default_generator)
+        return [_picture(item) for item in items]
 
 
 def _picture(item: Any) -> Any:
@@ -119,7 +120,7 @@ def plain() -> UsersLoop:
 
 
 def everything() -> UsersLoop:
-    """Mixed precision, accumulation, clipping, a weight average, a scheduler inside, dropout and BatchNorm."""
+    """Mixed precision, accumulation, clipping, a weight average, a scheduler, dropout and BatchNorm."""
     torch.manual_seed(1)
     model = nn.Sequential(
         nn.Linear(196, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Dropout(0.2), nn.Linear(24, 10)
@@ -129,9 +130,7 @@ def everything() -> UsersLoop:
     )
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 500)
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
-    average = torch.optim.swa_utils.AveragedModel(
-        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn()
-    )
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn())
     place = {"call": 0}
 
     def step(batch: Batch) -> torch.Tensor:
@@ -169,13 +168,12 @@ def adversarial() -> UsersLoop:
     def step(batch: Batch) -> torch.Tensor:
         real = batch[0]
         fake = maker(torch.randn(len(real), 8, generator=noise))
-        told = bce(judge(real), torch.ones(len(real), 1)) + bce(
-            judge(fake.detach()), torch.zeros(len(real), 1)
-        )
+        yes, no = torch.ones(len(real), 1), torch.zeros(len(real), 1)
+        told = bce(judge(real), yes) + bce(judge(fake.detach()), no)
         tell.zero_grad()
         told.backward()
         tell.step()
-        loss = bce(judge(fake), torch.ones(len(real), 1))
+        loss = bce(judge(fake), yes)
         make.zero_grad()
         loss.backward()
         make.step()

@@ -156,7 +156,7 @@ def test_everything_else_is_restored_when_one_object_fails(trainer: Trainer) -> 
 
 
 def test_an_object_that_cannot_be_preserved_is_named_before_the_block_runs() -> None:
-    with pytest.raises(TypeError, match="cannot preserve a list: it must be a module"), ss.preserved([1, 2]):
+    with pytest.raises(TypeError, match="cannot preserve a tuple: it must be a module"), ss.preserved((1, 2)):
         pytest.fail("the block ran")
 
 

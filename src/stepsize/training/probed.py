@@ -110,7 +110,7 @@ class ProbeRun:
                 losses.append([self._tried(batches, rates) for _ in range(2)])
         if not np.allclose(losses[0], losses[1], rtol=1e-3, equal_nan=True):
             self.warnings = (
-                "step gave other losses from the same start when tried again: state lacks some that it changes",
+                "step gave other losses when tried again from the same start: state lacks what it changes",
             )
 
     def _tried(self, batches: Iterator[Batch], rates: Rates) -> float:
