@@ -18,7 +18,7 @@ Make = Callable[[], UsersLoop]
 SHORT = 60
 
 
-@pytest.fixture(params=LOOPS.values(), ids=LOOPS.keys())
+@pytest.fixture(params=list(LOOPS.values()), ids=list(LOOPS))
 def make(request: pytest.FixtureRequest) -> Make:
     return request.param  # type: ignore[no-any-return]
 
@@ -58,7 +58,7 @@ def test_losses_and_weights_are_those_of_the_users_own_loop() -> None:
     curve = ss.range_test(loop.probe(), batches=batches, lr_min=0.01, lr_max=0.5, steps=6)
     for rate, batch, found in zip(rates, batches, curve.losses[0], strict=True):
         own.optimizers[0].param_groups[0]["lr"] = rate
-        assert float(own.step(batch)) == found
+        assert own.step(batch).item() == found
 
 
 def test_a_rate_is_held_for_the_whole_update_and_over_a_scheduler_inside() -> None:
@@ -153,7 +153,8 @@ def test_what_the_step_changes_beside_the_state_is_noticed() -> None:
 
     def step(batch: Any) -> torch.Tensor:
         count[0] += 1
-        return loop.step(batch) * count[0]
+        loss: torch.Tensor = loop.step(batch) * count[0]
+        return loss
 
     hidden = ss.Probe(step, loop.state, loop.optimizers)
     held = ss.Probe(step, [*loop.state, count], loop.optimizers)
