@@ -62,8 +62,11 @@ def _picture(item: Any) -> Any:
         modes = [(m.training, [p.requires_grad for p in m.parameters()]) for m in item.modules()]
         return copy.deepcopy(item.state_dict()), grads, modes, hooks
     if isinstance(item, torch.optim.Optimizer):
-        hooks = (len(item._optimizer_step_pre_hooks), len(item._optimizer_step_post_hooks))
-        return copy.deepcopy(item.state_dict()), hooks
+        return (
+            copy.deepcopy(item.state_dict()),
+            len(item._optimizer_step_pre_hooks),
+            len(item._optimizer_step_post_hooks),
+        )
     if isinstance(item, torch.Generator):
         return item.get_state()
     if hasattr(item, "state_dict"):
@@ -197,7 +200,7 @@ class LossInside(nn.Module):
 def compiled_with_loss_inside() -> UsersLoop:
     """A compiled module that computes its loss in `forward`, on dict batches from a generator."""
     torch.manual_seed(1)
-    model = torch.compile(LossInside(), backend="eager")
+    model: Any = torch.compile(LossInside(), backend="eager")
     optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3)
 
     def step(batch: Batch) -> dict[str, torch.Tensor]:
