@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -36,7 +37,7 @@ class Training:
 
         Each training has a name of its own there, so that processes at work on different ones never meet.
         """
-        task = self.task(settings)
+        task = _task(self.task, settings)
         return sweep(
             task,
             self.lrs,
@@ -52,9 +53,15 @@ class Training:
 
     def updates(self, settings: Settings) -> int:
         """Member-updates of all its runs."""
-        task = self.task(settings)
+        task = _task(self.task, settings)
         grid = grid_of(task, self.lrs, self.batch_sizes, settings.seeds, self.schedules, self.evaluate)
         return sum(cell.until for cell in cells_of(grid, Tasks(task)))
+
+
+@lru_cache(maxsize=64)
+def _task(make: Callable[[Settings], Task], settings: Settings) -> Task:
+    """Made once, checks and all: trainings are planned before they are run, and some share a task."""
+    return make(settings)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ def textbook(settings: Settings) -> Task:
     )
 
 
+@lru_cache(maxsize=8)
 def first_images(settings: Settings, most: int) -> Task:
     """The textbook's task on its first images, at most `most`."""
     task = textbook(settings)
@@ -163,12 +164,11 @@ def one_layer() -> nn.Module:
 @lru_cache(maxsize=1)
 def _small_digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """MNIST at 14 × 14, each pixel the mean of four."""
-    digits = mnist()
+    digits = mnist(raw=True)
 
     def halved(images: Any) -> Tensor:
-        return torch.from_numpy(
-            images.reshape(len(images), 14, 2, 14, 2).mean(axis=(2, 4)).reshape(len(images), -1)
-        )
+        blocks = images.astype(np.float32).reshape(len(images), 14, 2, 14, 2)
+        return torch.from_numpy(blocks.mean(axis=(2, 4)).reshape(len(images), -1) / 255)
 
     train, test = digits.train, digits.test
     return (

@@ -42,7 +42,7 @@ TRIALS = Training("round 3: trials", _trial_task, TRIED, evaluate="4 a run")
 def _find(lab: Lab) -> Findings:
     task = textbook(lab.settings)
     lab.phase("three rounds")
-    seeds = lab.settings.pick(lab.settings.seeds, min(2, lab.settings.seeds))
+    seeds = lab.settings.pick(lab.settings.seeds, 1)
     zoom = range_test(task, zoom=True, seeds=seeds)
     lab.spend(zoom.cost)
     each = lab.settings.pick(LONG, 20)

@@ -21,6 +21,7 @@ from stepsize.report.numbers import count, number, plural
 from stepsize.report.picture import Table
 from stepsize.runs.cell import CellRun
 from stepsize.task import Task
+from stepsize.training import Cost
 from stepsize.training.waypoints import waypoints
 
 LR = 0.5
@@ -72,13 +73,13 @@ def _find(lab: Lab) -> Findings:
             continue
         lab.phase(f"curvature on the plateau of seed {run.cell.seed}")
         middle = (plateau.start + plateau.end) // 2
+        *_, stop = waypoints(task, np.full(task.steps, LR), [middle], seed=run.cell.seed)
+        lab.spend(Cost(updates=middle, samples=4 * middle, seconds=0.0, runs=middle / task.steps))
         measured = sharpness(
-            task, LR, checkpoints=(middle,), seed=run.cell.seed, tolerance=1e-6, progress=False
+            task.replace(model=stop.model), seed=run.cell.seed, tolerance=1e-6, progress=False
         )
         lab.spend(measured.cost)
-        found.append(
-            Standstill(run.cell.seed, plateau, measured.points[-1], _local(task, run.cell.seed, middle))
-        )
+        found.append(Standstill(run.cell.seed, plateau, measured.points[-1], _local(task, stop.model)))
     return Findings(
         claims=(_flat(members, found), _saddle(found)),
         drawings=(_ideal(), *_plateaued(members, found), *_real(found)),
@@ -147,10 +148,10 @@ def _saddle(found: list[Standstill]) -> Claim:
     )
 
 
-def _local(task: Task, seed: int, update: int) -> Local:
-    *_, stop = waypoints(task, np.full(task.steps, LR), [update], seed=seed)
-    weights = torch.cat([p.detach().ravel() for p in stop.model.parameters()]).double()
-    loss = Loss(task, stop.model)
+def _local(task: Task, model: torch.nn.Module) -> Local:
+    """The exact eigenvalues at the model's weights; turns it into float64."""
+    weights = torch.cat([p.detach().ravel() for p in model.parameters()]).double()
+    loss = Loss(task, model)
     eigenvalues, vectors = np.linalg.eigh(jacrev(grad(loss))(weights).numpy())
     return Local(loss, weights, eigenvalues, vectors, float(grad(loss)(weights).norm()))
 
