@@ -21,9 +21,7 @@ class Classifier(nn.Module):
 
     def forward(self, batch: Batch) -> Batch:
         """{"pixels": (n, 784), "labels": (n,)} -> {"loss": (), "logits": (n, 10)}."""
-        hidden = checkpoint(
-            self.body, batch["pixels"], use_reentrant=False
-        )  # recomputed in the backward pass
+        hidden = checkpoint(self.body, batch["pixels"], use_reentrant=False)
         logits = self.head(hidden)
         return {"loss": nn.functional.cross_entropy(logits, batch["labels"]), "logits": logits}
 
@@ -41,9 +39,7 @@ if __name__ == "__main__":
     images, labels = torch.from_numpy(train.images[:4000]).flatten(1), torch.from_numpy(train.labels[:4000])
 
     torch.manual_seed(0)
-    model = torch.compile(
-        Classifier(), backend="aot_eager"
-    )  # leave the backend out where a compiler is there
+    model = torch.compile(Classifier(), backend="aot_eager")  # the default backend asks for a C++ compiler
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
     def step(batch: Batch) -> Batch:
