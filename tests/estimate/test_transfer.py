@@ -110,3 +110,12 @@ def test_a_run_that_has_only_begun_to_learn_tells_little() -> None:
     assert usual == Shift.to_full_length(0.25)
     assert usual.spread < begun.spread < barely.spread == pytest.approx(2 * usual.spread)
     assert usual.mean == begun.mean == barely.mean
+
+
+def test_beyond_the_tested_rates_the_regret_goes_on_as_steeply_until_the_share_is_lost() -> None:
+    steep = Regret.measured([0.1, 0.2, 0.4], [1.2, 1.0, 1.3], start_loss=2.0)
+    assert steep.beyond(0.01) == (0.0, 0.0)
+    below, above = steep.beyond(0.5)
+    x = np.log([0.1, 0.4]) + [-below, above]
+    np.testing.assert_allclose(steep(x), 0.5)
+    assert Regret.measured([0.1, 0.2, 0.4], [1.0, 1.0, np.inf], start_loss=2.0).beyond(0.5)[1] == 0.0

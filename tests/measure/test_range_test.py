@@ -140,6 +140,11 @@ def test_zoom_runs_three_rounds_and_backs_off() -> None:
     assert zoom.lr == pytest.approx((zoom.trials.lrs[best] + zoom.trials.lrs[best - 1]) / 2)
     assert zoom.cost.updates >= zoom.coarse.cost.updates + zoom.bracket.cost.updates
     assert ss.Zoom.from_json(zoom.to_json()).lr == zoom.lr
+    text = str(zoom)
+    assert text.startswith(f"Three rounds on digits: learning rate {zoom.lr:.3g}\n  {zoom.why}\n  trials: ")
+    assert all(
+        f"{lr:.3g} ended at {loss:.4g}" in text for lr, loss in zip(zoom.trials.lrs, mean, strict=True)
+    )
 
 
 def test_zoom_says_flat_when_the_rate_changes_nothing() -> None:

@@ -143,7 +143,7 @@ class TrainingAdvice(Advice, frozen=True, kw_only=True, eq=False):
         return f"{self.batch_size:,}  (the task's own: {self.own_batch_size:,})"
 
     def _length_words(self) -> str:
-        epochs = "" if self.epochs is None else f", {self.epochs:.3g} epochs"
+        epochs = "" if self.epochs is None else f", {self.epochs:.3g} epoch{'' if self.epochs == 1 else 's'}"
         seconds = "" if self.seconds is None else f", about {duration(self.seconds)}"
         return f"{self.steps:,} updates{epochs}{seconds}"
 

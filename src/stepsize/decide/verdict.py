@@ -189,12 +189,15 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
     doubt = float(regret.expected(lr, shift))
     short = max(0.0, math.log(FAR / last.share))
     reach = WIDENED * math.hypot(shift.spread, SLOPE_SPREAD * short)
+    below, above = regret.beyond(SHARE)
+    low = found.low * math.exp(-below if found.low_open else 0.0)
+    high = min(found.high * math.exp(shift.mean + reach), safe) * math.exp(above if found.high_open else 0.0)
     return Verdict(
         status,
         reasons(status, rehearsals, found, shift, lr, overfit),
         lr=lr,
-        low=min(lr, three_digits(found.low * math.exp(shift.mean - reach))),
-        high=max(lr, three_digits(min(found.high * math.exp(shift.mean + reach), safe))),
+        low=min(lr, three_digits(low * math.exp(shift.mean - reach))),
+        high=max(lr, three_digits(high)),
         expected_loss=found.best_loss,
         prices=_prices(last, found, lr, lambda rate: float(regret.expected(rate, shift))),
         warnings=warnings(last, found, lr, doubt),

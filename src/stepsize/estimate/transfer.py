@@ -162,6 +162,19 @@ class Regret(msgspec.Struct, frozen=True):
         regret: Floats = np.minimum(np.interp(where, self.x, self.lost) + outside, 1.0)
         return regret
 
+    def beyond(self, share: float) -> tuple[float, float]:
+        """How far below the smallest and above the largest tested rate, in ln(rate), at most `share` is lost.
+
+        0 where more is lost at that rate already.
+
+        >>> regret = Regret.measured([0.1, 0.2, 0.4], [1.004, 1.0, 1.005], start_loss=2.0)
+        >>> below, above = regret.beyond(0.01)
+        >>> round(below, 3), round(above, 3)
+        (0.6, 0.1)
+        """
+        spare = np.maximum(share - self.lost[[0, -1]], 0.0)
+        return float(spare[0] / self.fall), float(spare[1] / self.rise)
+
     def room_above(self, x: float) -> float:
         """How far above `x` the regret reaches `LOST`, in ln(rate)."""
         above = np.flatnonzero((self.lost >= LOST) & (self.x > x))

@@ -60,6 +60,18 @@ class Zoom(Result, frozen=True, kw_only=True, eq=False):
     cost: Cost
     provenance: Provenance
 
+    def __str__(self) -> str:
+        head = f"Three rounds on {self.task}: "
+        lines = [
+            head + (f"learning rate {self.lr:.3g}" if self.lr is not None else self.status),
+            f"  {self.why}",
+        ]
+        if self.trials is not None:
+            ends = zip(self.trials.lrs, mean_over_seeds(self.trials.losses), strict=True)
+            lines.append("  trials: " + ", ".join(f"{lr:.3g} ended at {loss:.4g}" for lr, loss in ends))
+        lines.append(f"  {self.cost.updates:,} updates in {self.cost.seconds:.1f} s")
+        return "\n".join(lines)
+
 
 def zoom_in(task: Trainable, coarse: RatePlan, seeds: tuple[int, ...], progress: Progress | None) -> Zoom:
     """Run the three rounds, starting from the coarse plan."""

@@ -119,9 +119,7 @@ def table(data: SchedulesData) -> Table:
             number(line.lr),
             number(line.loss, 4),
             "lowest" if line.schedule == data.best else number(line.behind),
-            "–"
-            if line.low is None or line.high is None
-            else f"{number(line.low, 2)} to {number(line.high, 2)}",
+            _span(line),
         )
         for line in data.lines
     )
