@@ -120,7 +120,7 @@ class ProbeRun:
             batch = next(batches)
             self.batch_size = samples_in(batch) * self.probe.accumulate
             losses.append(loss_of(self.probe.step(batch)))
-        scaled = any(isinstance(item, GradScaler) for item in self.probe.state)
+        scaled = any(isinstance(item, GradScaler) and item.is_enabled() for item in self.probe.state)
         if not rates.stepped and not scaled:
             raise ValueError(self._never_stepped(batches, rates))
         return float(np.mean(losses))
@@ -175,8 +175,8 @@ def trainable(
     )
 
 
-def loss_of(returned: Any) -> float:
-    """What a step or an evaluation returned, as a number."""
+def loss_of(returned: Any, function: str = "step") -> float:
+    """What `step` or `evaluate` returned, as a number."""
     value = returned.get("loss") if isinstance(returned, Mapping) else returned
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         return float(value.detach())
@@ -184,7 +184,7 @@ def loss_of(returned: Any) -> float:
         return float(value)
     what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else f"{value!r:.60}"
     raise TypeError(
-        f"step must return the loss as a number, a tensor with one element, or a mapping with 'loss', but "
+        f"{function} must return the loss as a number, a tensor with one element, or a mapping with 'loss', but "
         f"returned {what}: end it with `return loss`"
     )
 
@@ -283,7 +283,7 @@ class ProbeEvaluation:
         if self.run.val is not None:
             assert probe.evaluate is not None
             with torch.no_grad():
-                losses = [loss_of(probe.evaluate(batch)) for batch in fold]
+                losses = [loss_of(probe.evaluate(batch), "evaluate") for batch in fold]
         else:
             with Rates(probe) as rates:
                 rates.set(0.0)
