@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from torch.utils._pytree import tree_flatten
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, SequentialSampler
 
 from stepsize._check_task import integer
 from stepsize._rng import derived_seed, isolated_rng
-from stepsize.data import Batch
+from stepsize.data import Batch, samples_in
 
 SHIFT = 5
 """Batches that each further seed starts later where a loader's order is fixed, so that seeds differ."""
@@ -67,12 +67,12 @@ class Replay:
 class Loader:
     """Endless batches, pass after pass, from whatever the user's loop iterates over.
 
-    `state` are the objects that iterating changes. Where every seed would get the same batches in the same
+    `source` is what was passed, and `state` are the objects that iterating changes. Where every seed would get the same batches in the same
     order (`fixed`), each seed starts `SHIFT` batches further on than the one before.
     """
 
     def __init__(self, argument: str, batches: Any, *, seed: int) -> None:
-        self._argument, self._batches, self._seed = argument, batches, seed
+        self._argument, self.source, self._seed = argument, batches, seed
         self._open = _opener(argument, batches)
         self._generators, self._samplers = _random_parts(batches)
         self.state: tuple[Any, ...] = (*self._generators, *map(_Epoch, self._samplers))
@@ -88,9 +88,23 @@ class Loader:
         later = SHIFT * max(0, seed - self._seed) if self.fixed else 0
         return itertools.islice(self._endless(seed), later, None)
 
-    def once(self) -> Iterator[Batch]:
-        """One pass, in the order of the first seed."""
-        return self._pass(self._seed, 0)
+    def once(self, seed: int | None = None) -> Iterator[Batch]:
+        """One pass, in the order of the first seed, or of another."""
+        return self._pass(self._seed if seed is None else seed, 0)
+
+    def population(self, ranks: int) -> int | None:
+        """Samples that one pass of all ranks goes over, each of them once; None where that is not known."""
+        if isinstance(self.source, (list, tuple)):
+            return sum(samples_in(batch) for batch in self.source) if ranks == 1 else None
+        sampler = getattr(self.source, "sampler", None)
+        if type(getattr(self.source, "batch_sampler", None)) is not BatchSampler:
+            return None
+        if isinstance(sampler, DistributedSampler):
+            return len(sampler) * ranks if sampler.num_replicas == ranks else None
+        if ranks > 1 or not isinstance(sampler, (SequentialSampler, RandomSampler)):
+            return None
+        whole = len(sampler) == len(sampler.data_source) and not getattr(sampler, "replacement", False)
+        return len(sampler) if whole else None
 
     def _endless(self, seed: int) -> Iterator[Batch]:
         for number in itertools.count():

@@ -39,11 +39,12 @@ _SALT = 59
 class ProbeRun:
     """A probe with the batches that it trains on, for so many updates; it takes a task's place in `train`.
 
-    `batch_size` are the samples of an update, and `loss_kind` what rates are judged on. Trying it out has
-    changed nothing. `warnings` say what was noticed when its step was tried.
+    `batch_size` are the samples of an update, `samples_each` those of one batch, and `loss_kind` what rates
+    are judged on. Trying it out has changed nothing. `warnings` say what was noticed when its step was tried.
     """
 
     samples: None = None
+    epochs: None = None
     """The length of an epoch is not known: steps are all that a schedule goes by."""
 
     def __init__(self, probe: Probe, batches: Any, steps: int, val: Any = None) -> None:
@@ -65,7 +66,7 @@ class ProbeRun:
         self.val = None if val is None else Loader("val", val, seed=probe.seed)
         self.loss_kind: Literal["validation", "fresh training batches", "training batches"]
         self.warnings: tuple[str, ...] = ()
-        self.batch_size = 1
+        self.samples_each = 1
         with preserved(*self.state):
             self.loader.find_order()
         self._try()
@@ -84,6 +85,16 @@ class ProbeRun:
         """All that training it changes."""
         held_out = () if self.val is None else self.val.state
         return (*self.probe.state, *self.loader.state, *held_out)
+
+    @property
+    def batch_size(self) -> int:
+        """Samples of an update, over all of its batches."""
+        return self.samples_each * self.probe.accumulate
+
+    @property
+    def scaled(self) -> bool:
+        """Whether a gradient scaler is at work, which may leave updates out."""
+        return any(isinstance(item, GradScaler) and item.is_enabled() for item in self.probe.state)
 
     @property
     def run(self) -> Run:
@@ -118,10 +129,9 @@ class ProbeRun:
         losses = []
         for _ in range(self.probe.accumulate):
             batch = next(batches)
-            self.batch_size = samples_in(batch) * self.probe.accumulate
+            self.samples_each = samples_in(batch)
             losses.append(loss_of(self.probe.step(batch)))
-        scaled = any(isinstance(item, GradScaler) for item in self.probe.state)
-        if not rates.stepped and not scaled:
+        if not rates.stepped and not self.scaled:
             raise ValueError(self._never_stepped(batches, rates))
         return float(np.mean(losses))
 
