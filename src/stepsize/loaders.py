@@ -67,8 +67,9 @@ class Replay:
 class Loader:
     """Endless batches, pass after pass, from whatever the user's loop iterates over.
 
-    `source` is what was passed, and `state` are the objects that iterating changes. Where every seed would get the same batches in the same
-    order (`fixed`), each seed starts `SHIFT` batches further on than the one before.
+    `source` is what was passed, and `state` are the objects that iterating changes. Where every seed would
+    get the same batches in the same order (`fixed`), each seed starts `SHIFT` batches further on than the one
+    before.
     """
 
     def __init__(self, argument: str, batches: Any, *, seed: int) -> None:

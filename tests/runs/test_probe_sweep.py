@@ -1,4 +1,4 @@
-"""sweep() on a training loop of the user's own: the same ledger, one run after another, nothing left changed."""
+"""sweep() on a training loop of the user's own: the same ledger, and nothing is left changed."""
 
 from __future__ import annotations
 

@@ -81,8 +81,9 @@ def grid_of(
     lrs = tuple(_rate(rate) for rate in _listed("lr", lr, "lr=[0.1, 0.3]"))
     if isinstance(task, ProbeRun) and batch_size is not None:
         raise ValueError(
-            f"batch_size={batch_size!r} goes with a Task: a probe trains on the batches that its loader gives, "
-            f"{task.batch_size:,} samples an update; sweep a probe with another loader under another name="
+            f"batch_size={batch_size!r} goes with a Task: a probe trains on the batches that its loader "
+            f"gives, {task.batch_size:,} samples an update; sweep one with another loader under another "
+            "name="
         )
     sizes = task.batch_size if batch_size is None else batch_size
     batch_sizes = tuple(

@@ -60,11 +60,11 @@ def sweep(
     Ctrl-C returns what is finished, with status "interrupted".
 
     Args:
-        task: what to train; a task made with `epochs` sees the same samples at every batch size. Or a `Probe`,
-            a training loop of one's own, whose cells train one after another in this process.
+        task: what to train; a task made with `epochs` sees the same samples at every batch size. Or a
+            `Probe`, a training loop of one's own, whose cells train one after another in this process.
         lr: the rates, at the schedule's peak.
-        batches, val, steps: with a probe, its loader, one of held-out batches where it has `evaluate`, and the
-            updates of a run.
+        batches, val, steps: with a probe, its loader, one of held-out batches where it has `evaluate`, and
+            the updates of a run.
         batch_size: samples per update, one or several, or "full"; by default the task's. A probe's is that
             of its loader.
         seeds: how many, counting up from the task's, or which.
