@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_flatten
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, SequentialSampler
 
 from stepsize._check_task import integer
+from stepsize._ranks import current
 from stepsize._rng import derived_seed, isolated_rng
 from stepsize.data import Batch, samples_in
 
@@ -74,6 +75,7 @@ class Loader:
 
     def __init__(self, argument: str, batches: Any, *, seed: int) -> None:
         self._argument, self.source, self._seed = argument, batches, seed
+        self._rank = current().rank
         self._open = _opener(argument, batches)
         self._generators, self._samplers = _random_parts(batches)
         self.state: tuple[Any, ...] = (*self._generators, *map(_Epoch, self._samplers))
@@ -82,7 +84,7 @@ class Loader:
     def find_order(self) -> None:
         """Find out whether seeds differ in what they are given first; changes `state`."""
         first, second = (next(self.batches(self._seed + i)) for i in range(2))
-        self.fixed = _equal(first, second)
+        self.fixed = current().first(_equal(first, second))
 
     def batches(self, seed: int) -> Iterator[Batch]:
         """Endless batches for this seed, from the start."""
@@ -120,14 +122,18 @@ class Loader:
                 )
 
     def _pass(self, seed: int, number: int) -> Iterator[Batch]:
-        """A loader settles its order when its first batch is asked for: that draws on this pass's numbers."""
-        own = derived_seed(_SALT, seed, number) % 2**63
+        """A loader settles its order when its first batch is asked for: that draws on this pass's numbers.
+
+        A sampler that shares the data out, and a function of a seed, get the same numbers on every rank.
+        """
+        shared = derived_seed(_SALT, seed, number) % 2**63
+        own = derived_seed(shared, self._rank) % 2**63 if self._rank else shared
         for place, generator in enumerate(self._generators):
             generator.manual_seed(derived_seed(own, place) % 2**63)
         for sampler in self._samplers:
-            sampler.set_epoch(own % 2**31)
+            sampler.set_epoch(shared % 2**31)
         with isolated_rng(own):
-            batches = self._open(own % 2**31)
+            batches = self._open(shared % 2**31)
             first = next(batches, _END)
         if first is not _END:
             yield first

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from stepsize._check_task import integer, positive_rate
-from stepsize._ranks import Group
+from stepsize._ranks import Group, current
 from stepsize.data import Stream
 from stepsize.losses import Supervised
 from stepsize.measure.inner_products import keeps_second_moments
@@ -150,8 +150,8 @@ def _chosen_method(task: Trainable, kind: str, micro_batch: int | None) -> tuple
                 f"micro_batch={micro_batch} goes with a Task: a probe's micro-batches are the batches that "
                 "its loader gives; pass batches=a loader of smaller ones"
             )
-        probed = ProbeBatches(task, task.seed)
-        return _among_ranks("micro-batches", probed.why(), probed.size)
+        probed = ProbeBatches(task, task.seed, current().size)
+        return _among_ranks("micro-batches", probed.why(), probed.size, current().size)
     size = 0 if micro_batch is None else integer("micro_batch", micro_batch, at_least=1)
     method: Method = "per sample" if size == 1 else "micro-batches"
     reason = f"micro_batch={size} was asked for"
@@ -170,11 +170,10 @@ def _chosen_method(task: Trainable, kind: str, micro_batch: int | None) -> tuple
         size = task.batch_size if norms else max(1, task.batch_size // 4)
         if task.samples is not None and not norms:
             size = max(1, min(size, task.samples // FIRST_BATCHES))
-    return _among_ranks(method, reason, size)
+    return _among_ranks(method, reason, size, Group().size)
 
 
-def _among_ranks(method: Method, reason: str, size: int) -> tuple[Method, str, int]:
-    ranks = Group().size
+def _among_ranks(method: Method, reason: str, size: int, ranks: int) -> tuple[Method, str, int]:
     if ranks == 1:
         return method, reason, size
     return "ranks", f"{ranks} ranks, each on its share of the data ({reason})", size
@@ -187,5 +186,5 @@ def _most(task: Trainable, size: int, kind: str, examples: int | None) -> int:
     if isinstance(task, Task) and not isinstance(task.train, Stream):
         there = task.train.size // size
     cap = MOST_BATCHES if kind == "gauss_newton" else math.inf
-    ranks = Group().size
+    ranks = current().size if isinstance(task, ProbeRun) else Group().size
     return max(1, int(min(wanted, there, cap) / ranks))

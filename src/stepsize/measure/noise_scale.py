@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stepsize._progress import Reporter, reporting
-from stepsize._ranks import Group
+from stepsize._ranks import Group, current
 from stepsize._result import finite_or_none, provenance
 from stepsize.estimate.noise_scale import NoiseEstimate, noise_estimate, noise_of_nothing
 from stepsize.measure.gradients import Layered, MicroBatches, layered
@@ -21,13 +21,15 @@ from stepsize.probe import Probe
 from stepsize.schedules import Schedule
 from stepsize.task import Task
 from stepsize.training import Cost
-from stepsize.training.probed import trainable
+from stepsize.training.probed import ProbeRun, trainable
+from stepsize.training.ranks import collective
 from stepsize.training.waypoints import Stop
 
 FIRST_SAMPLES = 64
 """Single samples to begin with; doubled until the precision is reached."""
 
 
+@collective
 def noise_scale(
     task: Task | Probe,
     lr: float,
@@ -120,7 +122,8 @@ class _Measurement:
     """Runs the plan; the points measured so far survive an interruption."""
 
     def __init__(self, plan: NoisePlan, reporter: Reporter) -> None:
-        self._plan, self._reporter, self._group = plan, reporter, Group()
+        self._plan, self._reporter = plan, reporter
+        self._group = current() if isinstance(plan.task, ProbeRun) else Group()
         self._ground = ground_of(plan, self._group)
         self._points: list[NoisePoint] = []
         self._samples, self._started = 0, time.perf_counter()
@@ -160,11 +163,26 @@ class _Measurement:
             passes = 3 if plan.kind == "preconditioned" else 2
             self._samples += passes * count * plan.size * self._group.size
             self._reporter.advance(passes * count * plan.size // plan.task.batch_size)
+            if isinstance(plan.task, ProbeRun):
+                self._check_ranks(found)
             total = self._estimate(*found.total, samples)
             enough = total.examples_needed <= total.examples
             if enough or count < wanted or count >= plan.most or self._out_of_time():
                 return self._told(stop, total, found, samples)
             count = 2 * count
+
+    def _check_ranks(self, found: Layered) -> None:
+        """Gradients that were averaged before they could be read are the same ones on all ranks."""
+        ranks = self._group.size
+        if ranks == 1 or len(found.squares) % ranks or not found.squares.any():
+            return
+        first, *others = np.split(found.squares, ranks)
+        if all(np.array_equal(first, other) for other in others):
+            raise ValueError(
+                "the ranks must give gradients of their own, but those of all ranks are the same: pass the "
+                "DistributedDataParallel module itself in state, and each rank batches of its own, as from a "
+                "DistributedSampler"
+            )
 
     def _estimate(self, squares: np.ndarray, products: np.ndarray, samples: MicroBatches) -> NoiseEstimate:
         return noise_estimate(

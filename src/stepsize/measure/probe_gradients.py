@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from stepsize._rng import derived_seed, isolated_rng
 from stepsize.data import Batch, samples_in
 from stepsize.measure.inner_products import Gradients
 from stepsize.probe import Probe
 from stepsize.training.probed import ProbeRun, Rates
+from stepsize.training.ranks import own_gradients
 from stepsize.training.state import preserved
 
 _SALT = 67
@@ -83,8 +83,7 @@ class ProbeGradients:
             stack.enter_context(torch.enable_grad())
             rates = stack.enter_context(Rates(run.probe))
             stack.enter_context(recorder)
-            for module in _averaging(run.probe):
-                stack.enter_context(module.no_sync())  # each rank's own gradients
+            stack.enter_context(own_gradients())
             rates.set(0.0)
             take = self._apart if self.samples.apart else self._whole
             while number < stop and (update := list(islice(batches, run.probe.accumulate))):
@@ -227,9 +226,3 @@ def trained_weights(probe: Probe) -> dict[str, torch.Tensor]:
     several = len({place for place, _ in found.values()}) > 1
     named_so = {key: f"state[{place}].{name}" if several else name for key, (place, name) in found.items()}
     return {named_so.get(key, f"tensor {i}"): p for i, (key, p) in enumerate(trained.items())}
-
-
-def _averaging(probe: Probe) -> list[DistributedDataParallel]:
-    """The modules that average gradients over the ranks."""
-    modules = [m for item in probe.state if isinstance(item, nn.Module) for m in item.modules()]
-    return list({id(m): m for m in modules if isinstance(m, DistributedDataParallel)}.values())

@@ -18,6 +18,7 @@ from stepsize.probe import Probe
 from stepsize.task import Task
 from stepsize.training.engine import Progress
 from stepsize.training.probed import trainable
+from stepsize.training.ranks import collective
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def range_test(
     zoom: Literal[True],
     progress: Progress | None = ...,
 ) -> Zoom: ...
+@collective
 def range_test(
     task: Task | Probe,
     *,

@@ -28,6 +28,7 @@ from stepsize._continued import Continued
 from stepsize._version import __version__
 from stepsize.data import Items, Source, Stream, Tensors
 from stepsize.task import Task
+from stepsize.training.probed import Trainable
 
 OPAQUE = (torch.Generator, np.random.Generator, types.ModuleType)
 """Types that count by their name: their state moves on while they are used, or is the library's."""
@@ -81,7 +82,7 @@ def fingerprint(task: Task, identity: str | None = None) -> Fingerprint:
     return Fingerprint(parts | {name: content_digest(value) for name, value in described.items()})
 
 
-def versions(task: Task) -> dict[str, str]:
+def versions(task: Trainable) -> dict[str, str]:
     """What else a number may depend on: the versions that trained it, and the kind of device."""
     return {
         "stepsize": __version__,

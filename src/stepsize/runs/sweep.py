@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from stepsize._progress import Reporter, reporting
+from stepsize._ranks import current
 from stepsize._result import provenance
 from stepsize.probe import Probe
 from stepsize.runs.assemble import assemble
@@ -20,6 +21,7 @@ from stepsize.runs.executor import Executor, LocalExecutor
 from stepsize.runs.fingerprint import fingerprint, versions
 from stepsize.runs.halving import Halving
 from stepsize.runs.ledger import Ledger, Study, key_of, study_of
+from stepsize.runs.ledger_of_ranks import ledger_of_ranks
 from stepsize.runs.plan import FULL, GROUP, Grid, Job, Tasks, cells_of, evaluation_points, grid_of, groups_of
 from stepsize.runs.probe_fingerprint import probe_fingerprint
 from stepsize.runs.storage import LedgerFullError
@@ -28,8 +30,10 @@ from stepsize.runs.worker import Worker
 from stepsize.schedules import Schedule
 from stepsize.task import Task
 from stepsize.training.probed import ProbeRun, Trainable, trainable
+from stepsize.training.ranks import collective
 
 
+@collective
 def sweep(
     task: Task | Probe,
     lr: float | Iterable[float],
@@ -98,10 +102,14 @@ def sweep(
     chosen = _executor(executor, trained)
     tasks = Tasks(trained)
     cells_of(grid, tasks)  # every batch size and schedule is checked before any work
-    known = (probe_fingerprint if isinstance(trained, ProbeRun) else fingerprint)(trained, identity)
+    if isinstance(trained, ProbeRun):
+        known = probe_fingerprint(trained, identity)
+    else:
+        known = fingerprint(trained, identity)
     study = study_of(name or task.name, known, versions(trained), _description(trained, grid.seeds))
+    study = current().first(study, "study")
     path = None if store is None else Path(store)
-    with Ledger(path) as ledger, reporting(progress) as reporter:
+    with ledger_of_ranks(path) as ledger, reporting(progress) as reporter:
         planner = _Planner(study, grid, tasks, memory, TRAIN_POINTS if keep == "thinned" else None)
         with contextlib.suppress(KeyboardInterrupt):  # what is finished is there, and the rest is missing
             for share, rates in _rounds(ledger, planner, halving):

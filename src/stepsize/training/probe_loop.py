@@ -10,7 +10,7 @@ import numpy as np
 from stepsize._rng import capture_rng, isolated_rng, restore_rng
 from stepsize.training.functions import Records
 from stepsize.training.history import Member
-from stepsize.training.probed import ProbeEvaluation, ProbeRun, Rates, loss_of
+from stepsize.training.probed import ProbeEvaluation, ProbeRun, Rates, loss_of, mean_of_ranks
 from stepsize.training.state import Snapshot
 from stepsize.training.watch import Watch
 
@@ -60,7 +60,8 @@ class ProbeLoop:
 
     def _update(self) -> float:
         probe = self._run.probe
-        return float(np.mean([loss_of(probe.step(next(self._batches))) for _ in range(probe.accumulate)]))
+        losses = [loss_of(probe.step(next(self._batches))) for _ in range(probe.accumulate)]
+        return mean_of_ranks(float(np.mean(losses)))
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """The held-out loss on every fold, (1, F)."""
