@@ -105,7 +105,7 @@ def test_gradients_are_those_that_the_optimizer_gets() -> None:
         nn.functional.cross_entropy(model(batch[0]), batch[1]).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 0.1)
         for name, p in model.named_parameters():
-            assert torch.equal(found[name][0], p.grad)  # type: ignore[arg-type]
+            assert torch.equal(found[name][0], p.grad)
 
 
 def test_what_calls_add_to_an_update_sums_up_to_it() -> None:
