@@ -6,6 +6,7 @@ is and whether all is well: what one of them raises, and Ctrl-C, thereby reaches
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -27,6 +28,13 @@ PATIENCE = timedelta(minutes=10)
 
 TOGETHER = 3.0
 """Seconds within which a second Ctrl-C counts as the same one: a terminal and torchrun both send it."""
+
+LATE = 5.0
+"""Seconds after which a rank that has failed says that it waits for the others to hear of it."""
+
+WAITING = "rank %d raised %s; the others do not know yet: they may wait in a collective of step's own"
+
+_log = logging.getLogger("stepsize")
 
 _FINE, _INTERRUPTED, _FAILED = range(3)
 
@@ -136,11 +144,17 @@ class Session(Group):
         if self._over:
             return
         self._over = True
+        told = f"{type(error).__name__}: {error}"
+        late = threading.Timer(LATE, _log.warning, [WAITING, self.rank, told])
+        late.daemon = True
+        late.start()
         try:
             self._met(_FAILED, "")
-            self._told(f"{type(error).__name__}: {error}")
-        except RuntimeError as lost:  # the others are gone already
+            self._told(told)
+        except RuntimeError as lost:  # the others are gone already, or wait for something else
             error.add_note(f"the other ranks could not be told: {lost}")
+        finally:
+            late.cancel()
 
     def _met(self, state: int, what: str) -> np.ndarray:
         """State and place of each rank, (ranks, 2)."""

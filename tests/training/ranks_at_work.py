@@ -14,6 +14,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
@@ -190,6 +192,39 @@ def swept(folder: Path) -> list[Any]:
     return [runs.rows(), again.rows(), trained, calls[0]]
 
 
+def sharded() -> UsersLoop:
+    """A user's loop with fully_shard, FSDP2, and Adam."""
+    model: Any = fresh_net()
+    mesh = init_device_mesh("cpu", (2,))
+    for module in (model[0], model[2], model):
+        fully_shard(module, mesh=mesh)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+
+    def step(batch: Any) -> torch.Tensor:
+        loss = nn.functional.cross_entropy(model(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss
+
+    return UsersLoop(step, [model], [optimizer], averaged().batches)
+
+
+def shards() -> list[Any]:
+    """What find_lr comes to with FSDP2, whether training goes on as ever, and what noise_scale says."""
+    loop, alone = sharded(), sharded()
+    for one in (loop, alone):
+        one.train(3)
+    with torch.no_grad():
+        for mine, other in zip(alone.state[0].parameters(), loop.state[0].parameters(), strict=True):
+            mine.copy_(other)
+    alone.optimizers[0].load_state_dict(copy.deepcopy(loop.optimizers[0].state_dict()))
+    advice = find(loop, val=None)
+    ends = [one.train(3) for one in (loop, alone)]
+    noise = outcome(lambda: ss.noise_scale(loop.probe(), 0.01, batches=loop.batches, steps=STEPS), loop)
+    return [advice.status, ends[0] == ends[1], noise]
+
+
 class Told:
     """Counts what a reporter is told."""
 
@@ -230,6 +265,7 @@ def main(folder: Path) -> None:
         "timed": find(averaged(), budget="1 s").to_json(),
         "swept": swept(folder),
         "noise": noise(),
+        "shards": shards(),
     }
     loop = averaged()
     alike = list(DataLoader(loop.batches.dataset, batch_size=25))

@@ -154,6 +154,13 @@ def test_ranks_with_the_same_batches_are_noticed(found: Found) -> None:
     assert any("every rank was given the same batches" in text for text in found[0]["warnings"])
 
 
+def test_sharded_weights_are_measured_and_left_as_they_were(found: Found) -> None:
+    for status, goes_on, noise in (rank["shards"] for rank in found):
+        assert status == "ok"
+        assert goes_on
+        assert noise.startswith("ValueError: noise_scale needs each rank's own gradients, but the")
+
+
 def test_a_process_by_itself_agrees_with_itself() -> None:
     assert current() is ALONE
     alone = Group()

@@ -72,6 +72,12 @@ class ProbeGradients:
     def __init__(self, run: ProbeRun, samples: ProbeBatches, seed: int) -> None:
         self._run, self.samples, self._seed = run, samples, seed
         self.weights = trained_weights(run.probe)
+        if any(hasattr(p, "full_tensor") for p in self.weights.values()):  # a DTensor, dear to import
+            raise ValueError(
+                "noise_scale needs each rank's own gradients, but the weights are sharded over the ranks, "
+                "which have averaged them before an optimizer sees them: measure with "
+                "DistributedDataParallel, or on one process"
+            )
 
     def gradients(self, start: int, stop: int) -> Generator[Gradients]:
         """Of micro-batches start…stop − 1, in order; those of updates that were left out are missing."""
