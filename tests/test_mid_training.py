@@ -38,7 +38,7 @@ def trained(at: int | None) -> tuple[list[Any], list[Any]]:
         return nn.functional.cross_entropy(model(batch[0]), batch[1])
 
     probe = ss.Probe(step, [model, scheduler, order], optimizer, evaluate=evaluate)
-    given = {"batches": loader, "val": held_out(), "steps": 12}
+    given: dict[str, Any] = {"batches": loader, "val": held_out(), "steps": 12}
     log: list[Any] = []
     found: list[Any] = []
     for _ in range(2):

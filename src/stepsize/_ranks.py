@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
+
+from stepsize._rng import derived_seed
 
 T = TypeVar("T")
 
@@ -46,6 +48,9 @@ class RankError(RuntimeError):
 class Group:
     """The ranks that measure together; a single process without torch.distributed."""
 
+    apart = False
+    """Whether the ranks draw different random numbers, as they did before the measurement."""
+
     def __init__(self, handle: Any = None, *, alone: bool = False) -> None:
         self._handle = handle
         self._distributed = not alone and dist.is_available() and dist.is_initialized()
@@ -64,7 +69,7 @@ class Group:
 
     def total(self, count: int) -> int:
         """A whole number, added up over all ranks."""
-        return int(self.sum(torch.tensor(count)))
+        return sum(self.all(count))
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         """Of all ranks' arrays, element by element, float64."""
@@ -92,6 +97,14 @@ class Group:
             dist.all_gather_object(found, value, group=self._handle)
         return found
 
+    def differ(self, states: Sequence[torch.Tensor]) -> bool:
+        """Whether random generators are in another state on one rank than on another."""
+        return len(set(self.all(b"".join(state.numpy().tobytes() for state in states)))) > 1
+
+    def seed(self, seed: int) -> int:
+        """This rank's own seed, where the ranks draw different random numbers."""
+        return derived_seed(seed, self.rank) % 2**63 if self.rank and self.apart else seed
+
     def gathered(self, array: np.ndarray) -> np.ndarray:
         """All ranks' rows, one rank after another."""
         return np.concatenate(self.all(array))
@@ -110,6 +123,7 @@ class Session(Group):
         """Whether gradients are averaged over the ranks, as training does."""
         self._over = False
         self._interrupted = False
+        self.apart = self.differ([torch.get_rng_state()])
 
     def agree(self, what: str) -> None:
         """Meet the other ranks.
@@ -138,6 +152,11 @@ class Session(Group):
                 f"the ranks are out of step ({where}): on all of them step, evaluate and loaders must take "
                 "the same course"
             )
+
+    def conclude(self, result: T) -> T:
+        """What rank 0 came to; it is too late for Ctrl-C to make a difference."""
+        self._interrupted = False
+        return self.first(result, "result")
 
     def fail(self, error: BaseException) -> None:
         """Tell the others that this rank is about to raise `error`, unless it comes from them."""
@@ -212,7 +231,7 @@ def in_step(work: Callable[[Session], T]) -> T:
     token = _current.set(session)
     try:
         with session.listening():
-            return session.first(work(session), "result")
+            return session.conclude(work(session))
     except BaseException as error:
         session.fail(error)
         raise

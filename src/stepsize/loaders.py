@@ -75,11 +75,12 @@ class Loader:
 
     def __init__(self, argument: str, batches: Any, *, seed: int) -> None:
         self._argument, self.source, self._seed = argument, batches, seed
-        self._rank = current().rank
         self._open = _opener(argument, batches)
         self._generators, self._samplers = _random_parts(batches)
         self.state: tuple[Any, ...] = (*self._generators, *map(_Epoch, self._samplers))
         self.fixed = False
+        ranks = current()
+        self._rank = ranks.rank if ranks.differ([g.get_state() for g in self._generators]) else 0
 
     def find_order(self) -> None:
         """Find out whether seeds differ in what they are given first; changes `state`."""
@@ -124,15 +125,16 @@ class Loader:
     def _pass(self, seed: int, number: int) -> Iterator[Batch]:
         """A loader settles its order when its first batch is asked for: that draws on this pass's numbers.
 
-        A sampler that shares the data out, and a function of a seed, get the same numbers on every rank.
+        A sampler that shares the data out, and a function of a seed, get the same numbers on every rank;
+        generators differ between ranks if they did before.
         """
         shared = derived_seed(_SALT, seed, number) % 2**63
-        own = derived_seed(shared, self._rank) % 2**63 if self._rank else shared
+        path = (shared, self._rank) if self._rank else (shared,)
         for place, generator in enumerate(self._generators):
-            generator.manual_seed(derived_seed(own, place) % 2**63)
+            generator.manual_seed(derived_seed(*path, place) % 2**63)
         for sampler in self._samplers:
             sampler.set_epoch(shared % 2**31)
-        with isolated_rng(own):
+        with isolated_rng(current().seed(shared)):
             batches = self._open(shared % 2**31)
             first = next(batches, _END)
         if first is not _END:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def averaged(*, normed: bool = False, clip: float = 1.0, calls: int = 1) -> User
     return UsersLoop(step, [net, place], [optimizer], batches, calls, evaluate, mine)
 
 
-def spoiled(loop: UsersLoop, at: int, error: Callable[[], Exception], *, after: bool, rank: int) -> ss.Probe:
+def spoiled(loop: UsersLoop, at: int, error: Exception, *, after: bool, rank: int) -> ss.Probe:
     """Its probe; one rank raises in a call of step, before or after the rest of it."""
     calls = [0]
 
@@ -65,10 +66,10 @@ def spoiled(loop: UsersLoop, at: int, error: Callable[[], Exception], *, after: 
         calls[0] += 1
         bad = calls[0] == at and dist.get_rank() == rank
         if bad and not after:
-            raise error()
+            raise error
         loss = loop.step(batch)
         if bad:
-            raise error()
+            raise error
         return loss
 
     return ss.Probe(step, loop.state, loop.optimizers, evaluate=loop.evaluate)
@@ -93,13 +94,12 @@ def failures() -> dict[str, str]:
     """One rank raises here or there; afterwards the ranks measure on as ever."""
     loop = averaged()
     found = {}
-    for name, rank, at, error, after in (
-        ("before", 0, 9, lambda: ValueError("broken"), False),
-        ("after", 1, 9, lambda: torch.OutOfMemoryError("no memory left"), True),
-        ("trial", 1, 1, lambda: KeyError("x"), False),
-    ):
-        probe = spoiled(loop, at, error, after=after, rank=rank)
-        found[name] = outcome(lambda probe=probe: find(loop, probe), loop)
+    for name, probe in {
+        "before": spoiled(loop, 9, ValueError("broken"), after=False, rank=0),
+        "after": spoiled(loop, 9, torch.OutOfMemoryError("no memory left"), after=True, rank=1),
+        "trial": spoiled(loop, 1, KeyError("x"), after=False, rank=1),
+    }.items():
+        found[name] = outcome(partial(find, loop, probe), loop)
 
     def evaluate(batch: Any) -> Any:
         raise IndexError("no such label") if dist.get_rank() else ZeroDivisionError("none")
@@ -108,14 +108,11 @@ def failures() -> dict[str, str]:
     found["both"] = outcome(lambda: find(loop, both), loop)
     few = loop.val if dist.get_rank() else []
     found["held out"] = outcome(lambda: find(loop, val=few), loop)
+    noise = partial(ss.noise_scale, loop.probe(), batches=loop.batches, steps=STEPS)
     lr = 0.1 if dist.get_rank() else -1.0
-    found["arguments"] = outcome(
-        lambda: ss.noise_scale(loop.probe(), lr, batches=loop.batches, steps=STEPS), loop
-    )
-    at = [10 - dist.get_rank()]
-    found["out of step"] = outcome(
-        lambda: ss.noise_scale(loop.probe(), 0.1, batches=loop.batches, steps=STEPS, checkpoints=at), loop
-    )
+    found["arguments"] = outcome(lambda: noise(lr=lr), loop)
+    points = [10 - dist.get_rank()]
+    found["out of step"] = outcome(lambda: noise(lr=0.1, checkpoints=points), loop)
     return found
 
 

@@ -141,8 +141,8 @@ def test_noise_from_the_ranks_agrees_with_one_process(found: Found) -> None:
     exact = ss.noise_scale(digits_task(model=model), 0.05, checkpoints=[0], precision=1e-6, progress=False)
     for other in (alone, exact):
         assert other.scale is not None
-        assert together.scale is not None
         assert point.low < other.scale < (point.high or np.inf)
+    assert together.scale is not None
     assert alone.points[0].low < together.scale < (alone.points[0].high or np.inf)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from stepsize._ranks import current
 from stepsize._rng import derived_seed, isolated_rng
 from stepsize.data import Batch, samples_in
 from stepsize.measure.inner_products import Gradients
@@ -85,7 +86,7 @@ class ProbeGradients:
         recorder = _Recorder(run.probe, self.weights)
         with ExitStack() as stack:
             stack.enter_context(preserved(*run.state))
-            stack.enter_context(isolated_rng(derived_seed(_SALT, self._seed) % 2**63))
+            stack.enter_context(isolated_rng(current().seed(derived_seed(_SALT, self._seed) % 2**63)))
             stack.enter_context(torch.enable_grad())
             rates = stack.enter_context(Rates(run.probe))
             stack.enter_context(recorder)

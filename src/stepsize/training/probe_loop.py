@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from stepsize._ranks import current
 from stepsize._rng import capture_rng, isolated_rng, restore_rng
 from stepsize.training.functions import Records
 from stepsize.training.history import Member
@@ -35,7 +36,7 @@ class ProbeLoop:
         self._watch = Watch(1)
         self._start = Snapshot(*run.state)
         self._batches = run.loader.batches(member.seed)
-        with isolated_rng(member.seed):
+        with isolated_rng(current().seed(member.seed)):
             self._rng = capture_rng()
 
     def advance(self, count: int) -> None:
