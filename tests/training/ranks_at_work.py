@@ -24,7 +24,7 @@ import stepsize as ss
 from tests.loops import UsersLoop, fresh_net, held_out, same
 from tests.tasks import digits
 
-STEPS = 20
+STEPS = 12
 
 
 def averaged(*, normed: bool = False, clip: float = 1.0, calls: int = 1) -> UsersLoop:
