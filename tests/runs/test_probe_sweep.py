@@ -143,6 +143,34 @@ def test_training_on_moves_its_start() -> None:
     assert differ(parts(loop), parts(everything())) == {"start weights", "optimizer", "state"}
 
 
+def test_a_counter_in_the_state_is_part_of_its_start() -> None:
+    loop = everything()
+    loop.state[-1]["call"] = 3
+    assert differ(parts(loop), parts(everything())) == {"state"}
+
+
+def test_the_code_of_a_module_is_part_of_it() -> None:
+    class Twice(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(x)
+
+    class Thrice(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 3 * super().forward(x)
+
+    Thrice.__qualname__ = Twice.__qualname__
+    Thrice.__name__ = Twice.__name__
+
+    def made(kind: Any) -> dict[str, str]:
+        torch.manual_seed(0)
+        loop = plain()
+        loop.state.append(kind(2, 2))
+        return parts(loop)
+
+    assert differ(made(Twice), made(Twice)) == set()
+    assert differ(made(Twice), made(Thrice)) == {"model"}
+
+
 def test_batches_count_by_what_they_hold() -> None:
     x, y, _, _ = digits()
     data = TensorDataset(x[:200], y[:200])

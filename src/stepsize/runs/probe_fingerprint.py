@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -37,25 +36,35 @@ def probe_fingerprint(run: ProbeRun, identity: str | None = None) -> Fingerprint
     if identity is not None:
         return Fingerprint({**parts, "identity": digest(identity)})
     held = frozenset(id(one) for item in probe.state for one in _inside(item))
-    described: dict[str, Callable[[], Any]] = {
-        "optimizer": lambda: [
-            (type(one).__qualname__, _hyperparameters(one), _kept(one), ratios)
-            for one, ratios in zip(probe.optimizers, probe.ratios, strict=True)
-        ],
-        "state": lambda: [_further(item) for item in probe.state],
-        "step": lambda: (probe.step, probe.accumulate),
-        "evaluate": lambda: probe.evaluate,
-        "batches": lambda: _batches(run.loader),
-        "held-out batches": lambda: None if run.val is None else _batches(run.val),
-    }
     with preserved(*run.state):
-        return Fingerprint(parts | {name: content_digest(make(), held) for name, make in described.items()})
+        start = {
+            "optimizer": [
+                (type(one), _hyperparameters(one), one.state_dict()["state"], ratios)
+                for one, ratios in zip(probe.optimizers, probe.ratios, strict=True)
+            ],
+            "model": [_built(item) for item in probe.state],
+            "state": [_further(item) for item in probe.state],
+        }
+        course = {
+            "step": (probe.step, probe.accumulate),
+            "evaluate": probe.evaluate,
+            "batches": _batches(run.loader),
+            "held-out batches": None if run.val is None else _batches(run.val),
+        }
+        parts |= {name: content_digest(value) for name, value in start.items()}
+        parts |= {name: content_digest(value, held) for name, value in course.items()}
+    return Fingerprint(parts)
 
 
 def _weights(item: Any) -> Any:
     if isinstance(item, nn.Module):
-        return type(item).__qualname__, weights_of(item)
+        return weights_of(item)
     return item if isinstance(item, torch.Tensor) else None
+
+
+def _built(item: Any) -> Any:
+    """A module by its layers and the code of their classes."""
+    return (repr(item), [type(m) for m in item.modules()]) if isinstance(item, nn.Module) else None
 
 
 def _inside(item: Any) -> list[Any]:
@@ -67,11 +76,6 @@ def _inside(item: Any) -> list[Any]:
 
 def _hyperparameters(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
     return [{k: v for k, v in group.items() if k not in _RATES} for group in optimizer.param_groups]
-
-
-def _kept(optimizer: torch.optim.Optimizer) -> Any:
-    """What it keeps of each weight, by place."""
-    return optimizer.state_dict()["state"]
 
 
 def _further(item: Any) -> Any:
@@ -89,7 +93,7 @@ def _further(item: Any) -> Any:
     state = item.state_dict()
     if isinstance(item, LRScheduler):  # the rates that it sets are set over
         state = {name: value for name, value in state.items() if name not in _SCHEDULED}
-    return type(item).__qualname__, state
+    return type(item), state
 
 
 def _batches(loader: Loader) -> Any:

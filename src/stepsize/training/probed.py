@@ -205,7 +205,10 @@ def _digest(batch: Batch) -> str:
     """What tells one batch from another."""
     told = hashlib.sha256()
     for leaf in tree_flatten(batch)[0]:
-        told.update(str(leaf.tolist() if isinstance(leaf, torch.Tensor) else leaf).encode())
+        if isinstance(leaf, torch.Tensor):
+            told.update(leaf.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
+        else:
+            told.update(str(leaf).encode())
     return told.hexdigest()
 
 
