@@ -9,6 +9,7 @@ from stepsize._version import __version__
 
 if TYPE_CHECKING:
     from stepsize import chapter, datasets, schedules
+    from stepsize._ranks import RankError
     from stepsize.decide.advice import Advice
     from stepsize.decide.batch_advice import BatchAdvice
     from stepsize.decide.critical_batch import critical_batch
@@ -55,6 +56,7 @@ _HOME = {
     "Member": "stepsize.training",
     "NoiseScale": "stepsize.measure.noise_result",
     "Probe": "stepsize.probe",
+    "RankError": "stepsize._ranks",
     "Replay": "stepsize.loaders",
     "Run": "stepsize.schedules",
     "Runs": "stepsize.runs",
@@ -101,6 +103,7 @@ __all__ = [
     "Member",
     "NoiseScale",
     "Probe",
+    "RankError",
     "RateScaling",
     "Replay",
     "Run",

@@ -89,7 +89,9 @@ class Deadline:
         self._check()
 
     def _check(self) -> None:
-        if time.perf_counter() > self._deadline:
+        from stepsize._ranks import current  # brings torch, which the command line does without at its start
+
+        if current().first(time.perf_counter() > self._deadline):
             raise OutOfTimeError
 
 
@@ -112,7 +114,14 @@ class Onward:
 
 @contextmanager
 def reporting(progress: bool | Reporter | None) -> Iterator[Reporter]:
-    """A reporter for `progress`: the one given, a bar if True (None: if stderr is a terminal), or silence."""
+    """A reporter for `progress`: the one given, a bar if True (None: if stderr is a terminal), or silence.
+
+    Of the ranks of a session the first one alone reports.
+    """
+    from stepsize._ranks import current
+
+    if current().rank > 0:
+        progress = False
     if progress is None:
         progress = sys.stderr.isatty()
     if not isinstance(progress, bool):

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from torch.utils._pytree import tree_flatten
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, SequentialSampler
 
 from stepsize._check_task import integer
+from stepsize._ranks import current
 from stepsize._rng import derived_seed, isolated_rng
-from stepsize.data import Batch
+from stepsize.data import Batch, samples_in
 
 SHIFT = 5
 """Batches that each further seed starts later where a loader's order is fixed, so that seeds differ."""
@@ -67,30 +68,47 @@ class Replay:
 class Loader:
     """Endless batches, pass after pass, from whatever the user's loop iterates over.
 
-    `state` are the objects that iterating changes. Where every seed would get the same batches in the same
-    order (`fixed`), each seed starts `SHIFT` batches further on than the one before.
+    `source` is what was passed, and `state` are the objects that iterating changes. Where every seed would
+    get the same batches in the same order (`fixed`), each seed starts `SHIFT` batches further on than the one
+    before.
     """
 
     def __init__(self, argument: str, batches: Any, *, seed: int) -> None:
-        self._argument, self._batches, self._seed = argument, batches, seed
+        self._argument, self.source, self._seed = argument, batches, seed
         self._open = _opener(argument, batches)
         self._generators, self._samplers = _random_parts(batches)
         self.state: tuple[Any, ...] = (*self._generators, *map(_Epoch, self._samplers))
         self.fixed = False
+        ranks = current()
+        self._rank = ranks.rank if ranks.differ([g.get_state() for g in self._generators]) else 0
 
     def find_order(self) -> None:
         """Find out whether seeds differ in what they are given first; changes `state`."""
         first, second = (next(self.batches(self._seed + i)) for i in range(2))
-        self.fixed = _equal(first, second)
+        self.fixed = current().first(_equal(first, second))
 
     def batches(self, seed: int) -> Iterator[Batch]:
         """Endless batches for this seed, from the start."""
         later = SHIFT * max(0, seed - self._seed) if self.fixed else 0
         return itertools.islice(self._endless(seed), later, None)
 
-    def once(self) -> Iterator[Batch]:
-        """One pass, in the order of the first seed."""
-        return self._pass(self._seed, 0)
+    def once(self, seed: int | None = None) -> Iterator[Batch]:
+        """One pass, in the order of the first seed, or of another."""
+        return self._pass(self._seed if seed is None else seed, 0)
+
+    def population(self, ranks: int) -> int | None:
+        """Samples that one pass of all ranks goes over, each of them once; None where that is not known."""
+        if isinstance(self.source, (list, tuple)):
+            return sum(samples_in(batch) for batch in self.source) if ranks == 1 else None
+        sampler = getattr(self.source, "sampler", None)
+        if type(getattr(self.source, "batch_sampler", None)) is not BatchSampler:
+            return None
+        if isinstance(sampler, DistributedSampler):
+            return len(sampler) * ranks if sampler.num_replicas == ranks else None
+        if ranks > 1 or not isinstance(sampler, (SequentialSampler, RandomSampler)):
+            return None
+        whole = len(sampler) == len(sampler.data_source) and not getattr(sampler, "replacement", False)
+        return len(sampler) if whole else None
 
     def _endless(self, seed: int) -> Iterator[Batch]:
         for number in itertools.count():
@@ -105,14 +123,19 @@ class Loader:
                 )
 
     def _pass(self, seed: int, number: int) -> Iterator[Batch]:
-        """A loader settles its order when its first batch is asked for: that draws on this pass's numbers."""
-        own = derived_seed(_SALT, seed, number) % 2**63
+        """A loader settles its order when its first batch is asked for: that draws on this pass's numbers.
+
+        A sampler that shares the data out, and a function of a seed, get the same numbers on every rank;
+        generators differ between ranks if they did before.
+        """
+        shared = derived_seed(_SALT, seed, number) % 2**63
+        path = (shared, self._rank) if self._rank else (shared,)
         for place, generator in enumerate(self._generators):
-            generator.manual_seed(derived_seed(own, place) % 2**63)
+            generator.manual_seed(derived_seed(*path, place) % 2**63)
         for sampler in self._samplers:
-            sampler.set_epoch(own % 2**31)
-        with isolated_rng(own):
-            batches = self._open(own % 2**31)
+            sampler.set_epoch(shared % 2**31)
+        with isolated_rng(current().seed(shared)):
+            batches = self._open(shared % 2**31)
             first = next(batches, _END)
         if first is not _END:
             yield first

@@ -36,8 +36,9 @@ def loop_time(trainings: Sequence[Training], settings: Settings, updates: int = 
         tasks = Tasks(task)
         cells = cells_of(grid, tasks)
         for size in grid.batch_sizes:
-            mine = [cell for cell in cells if cell.batch_size == size]
-            update, validation = _timed(tasks[size], training.lrs[0], min(updates, mine[0].until))
+            mine, sized = [cell for cell in cells if cell.batch_size == size], tasks[size]
+            assert isinstance(sized, Task)
+            update, validation = _timed(sized, training.lrs[0], min(updates, mine[0].until))
             points = len(evaluation_points(tasks[size], grid.evaluate, mine[0].until))
             seconds += sum(cell.until for cell in mine) * update + len(mine) * points * validation
             runs += len(mine)

@@ -18,6 +18,7 @@ from stepsize.schedules import Schedule
 from stepsize.task import Task
 from stepsize.training.evaluation import held_out_samples
 from stepsize.training.probed import ProbeRun, Trainable, trainable
+from stepsize.training.ranks import collective
 
 LR_MIN, LR_MAX = 1e-7, 1e3
 """Where rates are looked for unless told otherwise: beyond the smallest and largest in common use."""
@@ -30,6 +31,7 @@ _JUDGED = {
 """What stands in for validation data, as a warning says it."""
 
 
+@collective
 def find_lr(
     task: Task | Probe,
     *,

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from stepsize._progress import Reporter
+from stepsize._ranks import current
 from stepsize.decide.bracket import bracket
 from stepsize.decide.budget import Budget
 from stepsize.decide.grids import between, beyond, centred, edge, spaced
@@ -171,7 +172,8 @@ class Search:
             return self._budget.runs * self._task.steps
         assert self._budget.seconds is not None
         left = self._budget.seconds - (time.perf_counter() - self._started)
-        return self._spent + left * self.bracket.cost.updates / self.bracket.cost.seconds
+        pace = self.bracket.cost.updates / self.bracket.cost.seconds
+        return self._spent + current().first(left * pace)
 
     def full_length(self) -> None:
         """Rehearse some rates about the best one of the last round over the whole horizon."""

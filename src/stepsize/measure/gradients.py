@@ -6,9 +6,10 @@ all of them, and they need not fit in memory together, so every gradient is comp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 from torch.utils._pytree import tree_map
 
+from stepsize._ranks import Group
 from stepsize._rng import derived_seed, isolated_rng
 from stepsize.data import Batch, Stream, samples_in
 from stepsize.losses import BoundLoss
@@ -42,6 +44,30 @@ class Layered:
         return self.squares.sum(axis=1), self.products.sum(axis=1)
 
 
+class MicroBatches(Protocol):
+    """Micro-batches of `size` samples each, out of `population` samples (None: it never ends)."""
+
+    size: int
+    population: int | None
+
+    def available(self, wanted: int) -> int:
+        """How many there are, `wanted` at most."""
+        ...
+
+
+class GradientSource(Protocol):
+    """Gives the gradients of micro-batches at weights that stay as they are."""
+
+    @property
+    def samples(self) -> MicroBatches:
+        """What the gradients are of."""
+        ...
+
+    def gradients(self, start: int, stop: int) -> Generator[Gradients]:
+        """Of micro-batches start…stop − 1, in order, the same ones whenever they are asked for."""
+        ...
+
+
 class Samples:
     """Micro-batches of training samples without repetition, the same ones whenever they are asked for.
 
@@ -56,10 +82,9 @@ class Samples:
             generator = torch.Generator().manual_seed(derived_seed(_SALT, seed) % 2**63)
             self._order = torch.randperm(self.population, generator=generator)[share::shares]
 
-    @property
-    def available(self) -> int | None:
-        """Whole micro-batches that there are; None for a stream."""
-        return None if self.population is None else len(self._order) // self.size
+    def available(self, wanted: int) -> int:
+        """Whole micro-batches that there are, `wanted` at most."""
+        return wanted if self.population is None else min(wanted, len(self._order) // self.size)
 
     def chunks(self, start: int, stop: int, each: int) -> Iterator[tuple[int, Batch]]:
         """Micro-batches start…stop − 1, up to `each` of them side by side, with the first one's number."""
@@ -100,7 +125,7 @@ class Source:
     def _compute(self, batch: Batch) -> Gradients:
         raise NotImplementedError
 
-    def gradients(self, start: int, stop: int) -> Iterator[Gradients]:
+    def gradients(self, start: int, stop: int) -> Generator[Gradients]:
         """Of micro-batches start…stop − 1, in order; random numbers (dropout) depend on the number alone."""
         for first, batch in self.samples.chunks(start, stop, self.each()):
             with isolated_rng(derived_seed(_SALT, first) % 2**63), torch.enable_grad():
@@ -150,41 +175,49 @@ class PerBatch(Source):
         }
 
 
-def layered(source: Source, count: int, inner: InnerProduct, group: Group) -> Layered:
-    """The squares and products of the first `count` micro-batches of every rank of a group."""
+def layered(source: GradientSource, count: int, inner: InnerProduct, group: Group) -> Layered:
+    """The squares and products of the first `count` micro-batches of every rank of a group.
+
+    A source may give fewer gradients than it was asked for: those that there are count.
+    """
     squares: list[np.ndarray] = []
     sums: Gradients = {}
     layers: dict[str, list[str]] = {}
     dtypes: dict[str, torch.dtype] = {}
-    for gradients in source.gradients(0, count):
-        images = inner.image(gradients)
-        layers = layers or _by_layer(images)
-        dtypes = dtypes or {name: image.dtype for name, image in images.items()}
-        squares.append(_dots(images, inner.dual(images), layers))
-        for name, image in images.items():
-            sums[name] = sums.get(name, 0) + image.sum(dim=0, keepdim=True, dtype=torch.float64)
-    mean = {name: group.sum(total) / (count * group.size) for name, total in sums.items()}
+    with closing(source.gradients(0, count)) as found:
+        for gradients in found:
+            images = inner.image(gradients)
+            layers = layers or _by_layer(images)
+            dtypes = dtypes or {name: image.dtype for name, image in images.items()}
+            squares.append(_dots(images, inner.dual(images), layers))
+            for name, image in images.items():
+                sums[name] = sums.get(name, 0) + image.sum(dim=0, keepdim=True, dtype=torch.float64)
+    own = np.concatenate(squares)
+    total = group.total(len(own))
+    mean = {name: group.sum(added) / total for name, added in sums.items()}
     mean = inner.dual({name: m.to(dtypes[name]) for name, m in mean.items()})
-    products = [_dots(inner.image(g), mean, layers) for g in source.gradients(0, count)]
-    return Layered(
-        tuple(layers), group.gathered(np.concatenate(squares)), group.gathered(np.concatenate(products))
-    )
+    with closing(source.gradients(0, count)) as found:
+        products = [_dots(inner.image(g), mean, layers) for g in found]
+    return Layered(tuple(layers), group.gathered(own), group.gathered(np.concatenate(products)))
 
 
-def expected_squares(source: Source, count: int, batch_size: int, group: Group) -> Gradients:
+def expected_squares(source: GradientSource, count: int, batch_size: int, group: Group) -> Gradients:
     """E g² of the gradient of a batch, element by element: ḡ² + (variance of a micro-batch's) · n / B."""
     first: Gradients = {}
     second: Gradients = {}
-    for gradients in source.gradients(0, count):
-        for name, g in gradients.items():
-            first[name] = first.get(name, 0) + g.sum(dim=0)
-            second[name] = second.get(name, 0) + g.square().sum(dim=0)
-    total = count * group.size
-    found = {}
+    own = 0
+    with closing(source.gradients(0, count)) as found:
+        for gradients in found:
+            own += len(next(iter(gradients.values())))
+            for name, g in gradients.items():
+                first[name] = first.get(name, 0) + g.sum(dim=0)
+                second[name] = second.get(name, 0) + g.square().sum(dim=0)
+    total = group.total(own)
+    squares = {}
     for name in first:
         mean, square = group.sum(first[name]) / total, group.sum(second[name]) / total
-        found[name] = mean**2 + (square - mean**2).clamp(min=0) * min(1.0, source.samples.size / batch_size)
-    return found
+        squares[name] = mean**2 + (square - mean**2).clamp(min=0) * min(1.0, source.samples.size / batch_size)
+    return squares
 
 
 def _by_layer(gradients: Gradients) -> dict[str, list[str]]:
@@ -203,26 +236,3 @@ def _dots(left: Gradients, right: Gradients, layers: dict[str, list[str]]) -> np
     ]
     stacked = torch.stack([torch.as_tensor(column) for column in columns], dim=1)
     return np.asarray(stacked.cpu().numpy())
-
-
-class Group:
-    """The ranks that measure together; a single process without torch.distributed."""
-
-    def __init__(self) -> None:
-        self._distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        self.size = torch.distributed.get_world_size() if self._distributed else 1
-        self.rank = torch.distributed.get_rank() if self._distributed else 0
-
-    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Over all ranks."""
-        if self._distributed:
-            torch.distributed.all_reduce(tensor)
-        return tensor
-
-    def gathered(self, array: np.ndarray) -> np.ndarray:
-        """All ranks' rows, one rank after another."""
-        if not self._distributed:
-            return array
-        parts: list[Any] = [None] * self.size
-        torch.distributed.all_gather_object(parts, array)
-        return np.concatenate(parts)

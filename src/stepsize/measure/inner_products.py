@@ -5,10 +5,11 @@ Each is an image of the gradients, linear, and a dual of images: ⟨g, h⟩ = im
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stepsize.measure.operators import Surface
 
@@ -63,18 +64,28 @@ class GaussNewton:
         return {"outputs": self._curve(images["outputs"])}
 
 
-def adams_divisor(model: nn.Module, optimizer: torch.optim.Optimizer, squares: Gradients) -> Gradients:
+def adams_divisor(
+    weights: Mapping[str, Tensor], optimizers: Iterable[torch.optim.Optimizer], squares: Gradients
+) -> Gradients:
     """What Adam's next update divides by, √v̂ + ε, given the expected squares of the next batch's gradient.
 
     v̂ = (β₂ v + (1 − β₂) E g²) / (1 − β₂ᵗ⁺¹), with v the running mean of squares after t updates (Kingma &
-    Ba 2015, algorithm 1). Elements whose gradient is always zero are divided by infinity: they never move.
+    Ba 2015, algorithm 1). `weights` by name, each held by one of `optimizers`, all of Adam's kind. Elements
+    whose gradient is always zero are divided by infinity: they never move.
     """
-    groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    held = {
+        id(p): (optimizer, group)
+        for optimizer in optimizers
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
+    anyone = next(iter(held.values()))  # weights that nobody updates have no gradient to divide
     divisor = {}
-    for name, p in model.named_parameters():
+    for name, p in weights.items():
         if name not in squares:
             continue
-        group, state = groups.get(id(p), optimizer.param_groups[0]), optimizer.state.get(p, {})
+        optimizer, group = held.get(id(p), anyone)
+        state = optimizer.state.get(p, {})
         beta, done = group["betas"][1], float(state.get("step", 0))
         kept = beta * state["exp_avg_sq"] if "exp_avg_sq" in state else 0.0
         moment = (kept + (1 - beta) * squares[name]) / (1 - beta ** (done + 1))

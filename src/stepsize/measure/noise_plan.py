@@ -12,13 +12,15 @@ import numpy as np
 import torch
 
 from stepsize._check_task import integer, positive_rate
+from stepsize._ranks import Group, current
 from stepsize.data import Stream
 from stepsize.losses import Supervised
-from stepsize.measure.gradients import Group
 from stepsize.measure.inner_products import keeps_second_moments
 from stepsize.measure.noise_result import KindTaken, Method
+from stepsize.measure.probe_gradients import ProbeBatches
 from stepsize.schedules import Schedule
 from stepsize.task import Task
+from stepsize.training.probed import ProbeRun, Trainable
 
 Kind = Literal["auto", "simple", "preconditioned", "gauss_newton"]
 
@@ -32,14 +34,14 @@ MOST_BATCHES = 64
 """Gauss-Newton products cost a pass over the subset each: more micro-batches are not used."""
 
 STREAM_EXAMPLES = 16_384
-"""Samples per point at most where the data never end."""
+"""Samples per point at most where the data never end, or are read from a probe's loader."""
 
 
 @dataclass(frozen=True)
 class NoisePlan:
     """The arguments, checked."""
 
-    task: Task
+    task: Trainable
     lr: float
     rates: np.ndarray
     controls: dict[str, np.ndarray]
@@ -56,7 +58,7 @@ class NoisePlan:
 
 
 def planned(
-    task: Task,
+    task: Trainable,
     lr: float,
     schedule: Schedule | str,
     kind: Kind,
@@ -75,6 +77,8 @@ def planned(
         if value is not None and not (value > 0 and math.isfinite(value)):
             raise ValueError(f"{name} must be a finite number above 0, but is {value!r}")
     length = max(1, task.steps // 4) if steps is None else integer("steps", steps, at_least=1)
+    if isinstance(task, ProbeRun) and not isinstance(checkpoints, int):
+        length = task.steps
     if length > task.steps:
         raise ValueError(f"steps must not exceed the task's {task.steps} updates, but is {length}")
     chosen = _chosen_kind(task, kind)
@@ -109,8 +113,11 @@ def _points(checkpoints: int | Sequence[int], length: int) -> tuple[int, ...]:
     return at
 
 
-def _chosen_kind(task: Task, kind: Kind) -> KindTaken:
-    adaptive = keeps_second_moments(task.make_optimizer(task.make_model(task.seed), 1.0))
+def _chosen_kind(task: Trainable, kind: Kind) -> KindTaken:
+    if isinstance(task, ProbeRun):
+        adaptive = all(map(keeps_second_moments, task.probe.optimizers))
+    else:
+        adaptive = keeps_second_moments(task.make_optimizer(task.make_model(task.seed), 1.0))
     if kind == "auto":
         return "preconditioned" if adaptive else "simple"
     if kind not in ("simple", "preconditioned", "gauss_newton"):
@@ -122,7 +129,12 @@ def _chosen_kind(task: Task, kind: Kind) -> KindTaken:
             f"kind='preconditioned' needs second moments, but {task.optimizer_name} keeps none: "
             "pass kind='simple'"
         )
-    if kind == "gauss_newton" and not isinstance(task.loss, Supervised):
+    if kind == "gauss_newton" and isinstance(task, ProbeRun):
+        raise ValueError(
+            "kind='gauss_newton' needs the model's outputs apart from the loss, which a probe's step does "
+            "not show: pass kind='simple', or a Task made with ss.supervised(criterion)"
+        )
+    if kind == "gauss_newton" and isinstance(task, Task) and not isinstance(task.loss, Supervised):
         raise ValueError(
             "kind='gauss_newton' needs the outputs apart from the criterion, but the loss is a "
             f"{type(task.loss).__name__}: make it with ss.supervised(criterion), or pass kind='simple'"
@@ -130,8 +142,16 @@ def _chosen_kind(task: Task, kind: Kind) -> KindTaken:
     return kind
 
 
-def _chosen_method(task: Task, kind: str, micro_batch: int | None) -> tuple[Method, str, int]:
+def _chosen_method(task: Trainable, kind: str, micro_batch: int | None) -> tuple[Method, str, int]:
     """How gradients are taken, why so, and the samples in a micro-batch."""
+    if isinstance(task, ProbeRun):
+        if micro_batch is not None:
+            raise ValueError(
+                f"micro_batch={micro_batch} goes with a Task: a probe's micro-batches are the batches that "
+                "its loader gives; pass batches=a loader of smaller ones"
+            )
+        probed = ProbeBatches(task, task.seed, current().size)
+        return _among_ranks("micro-batches", probed.why(), probed.size, current().size)
     size = 0 if micro_batch is None else integer("micro_batch", micro_batch, at_least=1)
     method: Method = "per sample" if size == 1 else "micro-batches"
     reason = f"micro_batch={size} was asked for"
@@ -150,15 +170,21 @@ def _chosen_method(task: Task, kind: str, micro_batch: int | None) -> tuple[Meth
         size = task.batch_size if norms else max(1, task.batch_size // 4)
         if task.samples is not None and not norms:
             size = max(1, min(size, task.samples // FIRST_BATCHES))
-    if Group().size > 1:
-        return "ranks", f"{Group().size} ranks, each on its share of the data ({reason})", size
-    return method, reason, size
+    return _among_ranks(method, reason, size, Group().size)
 
 
-def _most(task: Task, size: int, kind: str, examples: int | None) -> int:
+def _among_ranks(method: Method, reason: str, size: int, ranks: int) -> tuple[Method, str, int]:
+    if ranks == 1:
+        return method, reason, size
+    return "ranks", f"{ranks} ranks, each on its share of the data ({reason})", size
+
+
+def _most(task: Trainable, size: int, kind: str, examples: int | None) -> int:
     """Micro-batches of each rank at most."""
     wanted = math.inf if examples is None else integer("examples", examples, at_least=1) / size
-    there = STREAM_EXAMPLES / size if isinstance(task.train, Stream) else task.train.size // size
+    there = max(STREAM_EXAMPLES / size, FIRST_BATCHES)
+    if isinstance(task, Task) and not isinstance(task.train, Stream):
+        there = task.train.size // size
     cap = MOST_BATCHES if kind == "gauss_newton" else math.inf
-    ranks = Group().size
+    ranks = current().size if isinstance(task, ProbeRun) else Group().size
     return max(1, int(min(wanted, there, cap) / ranks))

@@ -2,48 +2,43 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
 
 import numpy as np
 
 from stepsize._progress import Reporter, reporting
+from stepsize._ranks import Group, current
 from stepsize._result import finite_or_none, provenance
 from stepsize.estimate.noise_scale import NoiseEstimate, noise_estimate, noise_of_nothing
-from stepsize.measure.gradients import (
-    Group,
-    Layered,
-    PerBatch,
-    PerSample,
-    Samples,
-    Source,
-    expected_squares,
-    layered,
-)
-from stepsize.measure.inner_products import GaussNewton, InnerProduct, Plain, Preconditioned, adams_divisor
+from stepsize.measure.gradients import Layered, MicroBatches, layered
+from stepsize.measure.noise_ground import ground_of
 from stepsize.measure.noise_plan import CHECKPOINTS, FIRST_BATCHES, Kind, NoisePlan, planned
 from stepsize.measure.noise_result import LayerNoise, NoisePoint, NoiseScale, explained
-from stepsize.measure.operators import Surface
+from stepsize.probe import Probe
 from stepsize.schedules import Schedule
 from stepsize.task import Task
 from stepsize.training import Cost
-from stepsize.training.waypoints import Waypoint, waypoints
+from stepsize.training.probed import ProbeRun, trainable
+from stepsize.training.ranks import collective
+from stepsize.training.waypoints import Stop
 
 FIRST_SAMPLES = 64
 """Single samples to begin with; doubled until the precision is reached."""
 
-SUBSET = 256
-"""Samples on which the Gauss-Newton matrix is taken."""
 
-
+@collective
 def noise_scale(
-    task: Task,
+    task: Task | Probe,
     lr: float,
     *,
+    batches: Any = None,
+    val: Any = None,
+    steps: int | None = None,
     schedule: Schedule | str = "fixed",
     kind: Kind = "auto",
-    steps: int | None = None,
     checkpoints: int | Sequence[int] = CHECKPOINTS,
     precision: float = 0.1,
     examples: int | None = None,
@@ -64,13 +59,22 @@ def noise_scale(
     data. Dropout is on, as in training: its noise is part of the gradient's. At every point samples are
     doubled until the standard deviation is `precision` of the scale, or `examples` or the data are used up.
 
+    With a `Probe` the gradients are those that its own step gives its optimizers, at rate 0 on one pass of
+    `batches`; each update's is a micro-batch. Where an update takes several batches (`accumulate`), by one
+    optimizer and without a gradient scaler, each batch's is, but the last one's. Clipped gradients are
+    measured as they are.
+
     Args:
-        task: what to train.
+        task: what to train; or a `Probe`, a training loop of one's own, with
+        batches: the loader that it trains on, and
+        val: where it has `evaluate`, a loader of held-out batches for the loss at each point.
         lr: the run's rate, the schedule's peak.
         schedule: of the real run; the measurement follows its first `steps` updates.
+        steps: updates of the run; by default a quarter of the task's. With a probe, those of the real run, of
+            which a quarter is followed, or as far as `checkpoints` say.
         kind: which inner product; "auto" takes "preconditioned" where the optimizer keeps second moments.
-        steps: updates of the run; by default a quarter of the task's.
-        checkpoints: how many points, spread evenly in log updates, or the numbers of updates done.
+        checkpoints: how many points, spread evenly in log updates, or the numbers of updates done: [0] is
+            where a probe stands.
         precision: relative standard deviation to reach at each point.
         examples: samples per point at most; by default all there are, 16,384 for a stream.
         micro_batch: samples n in a micro-batch; by default 1, or the task's batch size with BatchNorm, or a
@@ -86,10 +90,16 @@ def noise_scale(
 
     Raises:
         ValueError: numbers out of range, "preconditioned" for an optimizer without second moments, or
-            "gauss_newton" for a loss that `ss.supervised` did not make.
+            "gauss_newton" for a probe, or for a loss that `ss.supervised` did not make.
+        TypeError: `task` is neither a Task nor a Probe, or what goes with one is given with the other.
     """
+    if isinstance(task, Probe):
+        trained = trainable(task, batches=batches, val=val, steps=steps)
+        steps = None
+    else:
+        trained = trainable(task, batches=batches, val=val)
     plan = planned(
-        task,
+        trained,
         lr,
         schedule,
         kind,
@@ -112,7 +122,9 @@ class _Measurement:
     """Runs the plan; the points measured so far survive an interruption."""
 
     def __init__(self, plan: NoisePlan, reporter: Reporter) -> None:
-        self._plan, self._reporter, self._group = plan, reporter, Group()
+        self._plan, self._reporter = plan, reporter
+        self._group = current() if isinstance(plan.task, ProbeRun) else Group()
+        self._ground = ground_of(plan, self._group)
         self._points: list[NoisePoint] = []
         self._samples, self._started = 0, time.perf_counter()
         self._interrupted = self._late = False
@@ -122,51 +134,57 @@ class _Measurement:
         self._reporter.expect(plan.at[-1] + len(plan.at) * 4 * plan.most * plan.size // plan.task.batch_size)
         done = 0
         try:
-            for stop in waypoints(plan.task, plan.rates, plan.at, seed=plan.seed, controls=plan.controls):
-                self._reporter.phase(f"noise scale at update {stop.update:,}")
-                self._reporter.advance(stop.update - done)
-                done = stop.update
-                self._points.append(self._point(stop))
-                if time.perf_counter() > plan.deadline:
-                    self._late = stop.update != plan.at[-1]
-                    return
+            with closing(self._ground.stops()) as stops:
+                for stop in stops:
+                    self._reporter.phase(f"noise scale at update {stop.update:,}")
+                    self._reporter.advance(stop.update - done)
+                    done = stop.update
+                    self._points.append(self._point(stop))
+                    if self._out_of_time():
+                        self._late = stop.update != plan.at[-1]
+                        return
         except KeyboardInterrupt:
             self._interrupted = True
 
-    def _point(self, stop: Waypoint) -> NoisePoint:
+    def _out_of_time(self) -> bool:
+        return bool(self._group.first(time.perf_counter() > self._plan.deadline))
+
+    def _point(self, stop: Stop) -> NoisePoint:
         plan = self._plan
-        samples = Samples(
-            plan.task, plan.size, seed=plan.seed, share=self._group.rank, shares=self._group.size
-        )
-        per_sample = plan.method == "per sample" or (plan.method == "ranks" and plan.size == 1)
-        source = (PerSample if per_sample else PerBatch)(plan.task, stop.model, samples)
-        most = plan.most if samples.available is None else min(plan.most, samples.available)
-        if most == 0:
-            return self._told(stop, noise_of_nothing(), None, samples)
-        count = min(most, max(FIRST_SAMPLES // plan.size, FIRST_BATCHES))
+        source = self._ground.source(stop)
+        samples = source.samples
+        count = max(FIRST_SAMPLES // plan.size, FIRST_BATCHES)
         while True:
-            found = layered(source, count, self._inner_product(stop, source, count), self._group)
+            wanted = min(count, plan.most)
+            count = self._group.least(samples.available(wanted))
+            if count == 0:
+                return self._told(stop, noise_of_nothing(), None, samples)
+            found = layered(source, count, self._ground.inner_product(stop, source, count), self._group)
             passes = 3 if plan.kind == "preconditioned" else 2
             self._samples += passes * count * plan.size * self._group.size
             self._reporter.advance(passes * count * plan.size // plan.task.batch_size)
+            if isinstance(plan.task, ProbeRun):
+                self._check_ranks(found)
             total = self._estimate(*found.total, samples)
             enough = total.examples_needed <= total.examples
-            if enough or count >= most or time.perf_counter() > plan.deadline:
+            if enough or count < wanted or count >= plan.most or self._out_of_time():
                 return self._told(stop, total, found, samples)
-            count = min(2 * count, most)
+            count = 2 * count
 
-    def _inner_product(self, stop: Waypoint, source: Source, count: int) -> InnerProduct:
-        plan = self._plan
-        if plan.kind == "preconditioned":
-            squares = expected_squares(source, count, plan.task.batch_size, self._group)
-            return Preconditioned(adams_divisor(stop.model, stop.optimizer, squares))
-        if plan.kind == "gauss_newton":
-            subset = Samples(plan.task, min(SUBSET, plan.task.samples or SUBSET), seed=plan.seed)
-            _, batch = next(subset.chunks(0, 1, 1))
-            return GaussNewton(Surface(plan.task, copy.deepcopy(stop.model), batch))
-        return Plain()
+    def _check_ranks(self, found: Layered) -> None:
+        """Gradients that were averaged before they could be read are the same ones on all ranks."""
+        ranks = self._group.size
+        if ranks == 1 or len(found.squares) % ranks or not found.squares.any():
+            return
+        first, *others = np.split(found.squares, ranks)
+        if all(np.array_equal(first, other) for other in others):
+            raise ValueError(
+                "the ranks must give gradients of their own, but those of all ranks are the same: pass the "
+                "DistributedDataParallel module itself in state, and each rank batches of its own, as from a "
+                "DistributedSampler"
+            )
 
-    def _estimate(self, squares: np.ndarray, products: np.ndarray, samples: Samples) -> NoiseEstimate:
+    def _estimate(self, squares: np.ndarray, products: np.ndarray, samples: MicroBatches) -> NoiseEstimate:
         return noise_estimate(
             squares,
             products,
@@ -176,7 +194,7 @@ class _Measurement:
         )
 
     def _told(
-        self, stop: Waypoint, total: NoiseEstimate, found: Layered | None, samples: Samples
+        self, stop: Stop, total: NoiseEstimate, found: Layered | None, samples: MicroBatches
     ) -> NoisePoint:
         layers = []
         if found is not None and len(found.layers) > 1:

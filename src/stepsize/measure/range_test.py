@@ -11,6 +11,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from stepsize._check_task import integer, positive_rate
+from stepsize._ranks import current
 from stepsize.measure.curve import Curve
 from stepsize.measure.rising import RatePlan, measure_curve
 from stepsize.measure.zoom import Zoom, zoom_in
@@ -18,6 +19,7 @@ from stepsize.probe import Probe
 from stepsize.task import Task
 from stepsize.training.engine import Progress
 from stepsize.training.probed import trainable
+from stepsize.training.ranks import collective
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def range_test(
     zoom: Literal[True],
     progress: Progress | None = ...,
 ) -> Zoom: ...
+@collective
 def range_test(
     task: Task | Probe,
     *,
@@ -136,6 +139,8 @@ def range_test(
     updates = plan.updates if isinstance(task, Probe) else None
     trained = trainable(task, batches=batches, val=val, steps=updates)
     chosen = tuple(trained.seed + i for i in range(integer("seeds", seeds, at_least=1)))
+    if current().rank > 0:
+        progress = None
     if zoom:
         return zoom_in(trained, plan, chosen, progress)
     return measure_curve(trained, plan, seeds=chosen, loss=loss, progress=progress)

@@ -185,8 +185,7 @@ class _Measurement:
 
     def _batch(self, size: int, number: int) -> Any:
         samples = Samples(self._task, size, seed=self._seed)
-        last = samples.available
-        chosen = number if last is None else number % max(1, last)
+        chosen = number % max(1, samples.available(number + 1))
         _, batch = next(samples.chunks(chosen, chosen + 1, 1))
         return batch
 
@@ -213,7 +212,7 @@ class _Measurement:
             return None
         parameters = dict(stop.model.named_parameters())
         second = {name: stop.optimizer.state[parameters[name]]["exp_avg_sq"] for name in surface.weights}
-        root = surface.flat(adams_divisor(stop.model, stop.optimizer, second)).rsqrt()
+        root = surface.flat(adams_divisor(parameters, [stop.optimizer], second)).rsqrt()
         return self._ends(surface, lambda v: root * surface.hessian_product(root * v))
 
     def _ceiling(

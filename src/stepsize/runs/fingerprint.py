@@ -28,6 +28,7 @@ from stepsize._continued import Continued
 from stepsize._version import __version__
 from stepsize.data import Items, Source, Stream, Tensors
 from stepsize.task import Task
+from stepsize.training.probed import Trainable
 
 OPAQUE = (torch.Generator, np.random.Generator, types.ModuleType)
 """Types that count by their name: their state moves on while they are used, or is the library's."""
@@ -65,7 +66,7 @@ def fingerprint(task: Task, identity: str | None = None) -> Fingerprint:
     With `identity`, that text stands for everything but the starting weights.
     """
     model = task.make_model(0)
-    parts = {"start weights": content_digest(_weights(model))}
+    parts = {"start weights": content_digest(weights_of(model))}
     if identity is not None:
         return Fingerprint({**parts, "identity": digest(identity)})
     arguments = task._arguments
@@ -81,7 +82,7 @@ def fingerprint(task: Task, identity: str | None = None) -> Fingerprint:
     return Fingerprint(parts | {name: content_digest(value) for name, value in described.items()})
 
 
-def versions(task: Task) -> dict[str, str]:
+def versions(task: Trainable) -> dict[str, str]:
     """What else a number may depend on: the versions that trained it, and the kind of device."""
     return {
         "stepsize": __version__,
@@ -91,16 +92,20 @@ def versions(task: Task) -> dict[str, str]:
     }
 
 
-def content_digest(value: Any) -> str:
-    """A digest of a value's content that is the same in every process."""
+def content_digest(value: Any, known: frozenset[int] = frozenset()) -> str:
+    """A digest of a value's content that is the same in every process.
+
+    Objects whose ids are `known` are described elsewhere, and count as nothing here.
+    """
     state = hashlib.sha256()
-    for piece in _describe(value, ()):
+    for piece in _describe(value, known):
         state.update(piece if isinstance(piece, bytes) else piece.encode())
         state.update(b"\0")
     return state.hexdigest()[:32]
 
 
-def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
+def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Its parameters and buffers, by name."""
     return {name: tensor.detach() for name, tensor in (*model.named_parameters(), *model.named_buffers())}
 
 
@@ -118,15 +123,15 @@ def _data(source: Source) -> Any:
 
 
 Piece = str | bytes
-Above = tuple[int, ...]
+Above = frozenset[int]
 
 
 def _describe(value: Any, path: Above) -> Iterator[Piece]:
-    """A value as a sequence of texts and bytes; `path` holds the ids on the way, which end cycles."""
+    """A value as a sequence of texts and bytes; `path` holds ids that are not gone into: those on the way."""
     if id(value) in path:
         yield "again"
         return
-    path = (*path, id(value))
+    path = path | {id(value)}
     if value is None or isinstance(value, (str, bytes, bool, numbers.Number, np.generic)):
         yield f"{type(value).__name__} {value!r}"
     elif isinstance(value, (torch.dtype, torch.device, Enum, Path)):
@@ -142,7 +147,7 @@ def _describe(value: Any, path: Above) -> Iterator[Piece]:
         for item in value:
             yield from _describe(item, path)
     elif isinstance(value, (set, frozenset)):
-        yield from sorted(content_digest(item) for item in value)
+        yield from sorted(content_digest(item, path) for item in value)
     elif isinstance(value, Mapping):
         yield f"mapping of {len(value)}"
         for key in sorted(value, key=repr):

@@ -13,13 +13,16 @@ import msgspec
 from stepsize._check_task import integer, positive_rate
 from stepsize.runs.cell import Cell
 from stepsize.schedules import Schedule
-from stepsize.task import Task
+from stepsize.training.probed import ProbeRun, Trainable
 
 GROUP = 64
 """Rates that train as one stack at most. More cost as much each, and a lost stack would lose more work."""
 
 FULL = 16
 """Members up to which a stack gets much cheaper for each; a smaller one takes in further seeds."""
+
+EVALUATED, PROBE_EVALUATED = "twice an epoch", "8 a run"
+"""When the held-out loss is taken unless told otherwise; a probe's epoch is not known."""
 
 _WORDS = {"every epoch": "1 an epoch", "once an epoch": "1 an epoch", "twice an epoch": "2 an epoch"}
 
@@ -53,28 +56,35 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tasks:
-    """One task for each batch size, made of a first one when needed."""
+    """One task for each batch size, made of a first one when needed; a probe has one batch size alone."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Trainable) -> None:
         self._tasks = {task.batch_size: task}
         self.base = task
 
-    def __getitem__(self, batch_size: int) -> Task:
+    def __getitem__(self, batch_size: int) -> Trainable:
         if batch_size not in self._tasks:
+            assert not isinstance(self.base, ProbeRun)
             self._tasks[batch_size] = self.base.replace(batch_size=batch_size)
         return self._tasks[batch_size]
 
 
 def grid_of(
-    task: Task,
+    task: Trainable,
     lr: float | Iterable[float],
     batch_size: Any,
     seeds: int | Iterable[int],
     schedule: Schedule | str | Iterable[Schedule | str],
-    evaluate: int | str,
+    evaluate: int | str | None,
 ) -> Grid:
     """Check a sweep's arguments; every error names the argument and shows a right call."""
     lrs = tuple(_rate(rate) for rate in _listed("lr", lr, "lr=[0.1, 0.3]"))
+    if isinstance(task, ProbeRun) and batch_size is not None:
+        raise ValueError(
+            f"batch_size={batch_size!r} goes with a Task: a probe trains on the batches that its loader "
+            f"gives, {task.batch_size:,} samples an update; sweep one with another loader under another "
+            "name="
+        )
     sizes = task.batch_size if batch_size is None else batch_size
     batch_sizes = tuple(
         _batch_size(task, size) for size in _listed("batch_size", sizes, "batch_size=[16, 32]")
@@ -104,7 +114,7 @@ def _rate(value: Any) -> float:
     return float(value)
 
 
-def _batch_size(task: Task, size: Any) -> int:
+def _batch_size(task: Trainable, size: Any) -> int:
     if size == "full":
         if task.samples is None:
             raise ValueError("batch_size='full' needs data of known length, but train is a stream")
@@ -122,8 +132,10 @@ def _schedule(value: Any) -> str:
     return str(schedule.at(1.0))
 
 
-def _rhythm(task: Task, evaluate: int | str) -> str:
+def _rhythm(task: Trainable, evaluate: int | str | None) -> str:
     """When the held-out loss is taken, as one of the texts that `evaluation_points` reads."""
+    if evaluate is None:
+        evaluate = PROBE_EVALUATED if isinstance(task, ProbeRun) else EVALUATED
     if not isinstance(evaluate, str):
         return f"{integer('evaluate', evaluate, at_least=1)} a run"
     text = _WORDS.get(evaluate, evaluate)
@@ -134,12 +146,13 @@ def _rhythm(task: Task, evaluate: int | str) -> str:
         )
     if text.endswith("an epoch") and task.samples is None:
         raise ValueError(
-            f"evaluate={evaluate!r} needs data of known length, but train is a stream: pass evaluate=20"
+            f"evaluate={evaluate!r} needs data of known length, which {task.name} does not have: pass "
+            "evaluate=20"
         )
     return text
 
 
-def evaluation_points(task: Task, rhythm: str, until: int) -> tuple[int, ...]:
+def evaluation_points(task: Trainable, rhythm: str, until: int) -> tuple[int, ...]:
     """Updates done when the held-out loss is taken, rising, from 0 to `until`."""
     words = rhythm.split()
     if words[0] == "every":

@@ -68,6 +68,7 @@ class RayExecutor:
             self._ray.init(address=self._address, **self._init)
             self._began = True
         self._progress = progress
+        assert isinstance(tasks.base, Task)  # a sweep of a probe takes no other executor than the local one
         device = "cuda" if self._options["num_gpus"] else str(tasks.base.device)
         # In a list, a reference reaches the worker as it is: fetched there once, not for every group.
         self._arguments = [self._ray.put(_portable(tasks.base, device))]

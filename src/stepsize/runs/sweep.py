@@ -11,7 +11,9 @@ from typing import Any, Literal
 import msgspec
 
 from stepsize._progress import Reporter, reporting
+from stepsize._ranks import current
 from stepsize._result import provenance
+from stepsize.probe import Probe
 from stepsize.runs.assemble import assemble
 from stepsize.runs.cell import TRAIN_POINTS, Cell
 from stepsize.runs.drive import Drive, Tally
@@ -19,23 +21,31 @@ from stepsize.runs.executor import Executor, LocalExecutor
 from stepsize.runs.fingerprint import fingerprint, versions
 from stepsize.runs.halving import Halving
 from stepsize.runs.ledger import Ledger, Study, key_of, study_of
-from stepsize.runs.plan import Grid, Job, Tasks, cells_of, evaluation_points, grid_of, groups_of
+from stepsize.runs.ledger_of_ranks import ledger_of_ranks
+from stepsize.runs.plan import FULL, GROUP, Grid, Job, Tasks, cells_of, evaluation_points, grid_of, groups_of
+from stepsize.runs.probe_fingerprint import probe_fingerprint
 from stepsize.runs.storage import LedgerFullError
 from stepsize.runs.table import Runs
 from stepsize.runs.worker import Worker
 from stepsize.schedules import Schedule
 from stepsize.task import Task
+from stepsize.training.probed import ProbeRun, Trainable, trainable
+from stepsize.training.ranks import collective
 
 
+@collective
 def sweep(
-    task: Task,
+    task: Task | Probe,
     lr: float | Iterable[float],
     *,
+    batches: Any = None,
+    val: Any = None,
+    steps: int | None = None,
     batch_size: int | Literal["full"] | Iterable[int | Literal["full"]] | None = None,
     seeds: int | Iterable[int] = 3,
     schedule: Schedule | str | Iterable[Schedule | str] = "fixed",
     store: str | os.PathLike[str] | None = None,
-    evaluate: int | str = "twice an epoch",
+    evaluate: int | str | None = None,
     executor: Literal["local", "ray"] | Executor = "local",
     halving: Halving | None = None,
     keep: Literal["thinned", "all"] = "thinned",
@@ -54,20 +64,26 @@ def sweep(
     Ctrl-C returns what is finished, with status "interrupted".
 
     Args:
-        task: what to train; a task made with `epochs` sees the same samples at every batch size.
+        task: what to train; a task made with `epochs` sees the same samples at every batch size. Or a
+            `Probe`, a training loop of one's own, whose cells train one after another in this process.
         lr: the rates, at the schedule's peak.
-        batch_size: samples per update, one or several, or "full"; by default the task's.
+        batches, val, steps: with a probe, its loader, one of held-out batches where it has `evaluate`, and
+            the updates of a run.
+        batch_size: samples per update, one or several, or "full"; by default the task's. A probe's is that
+            of its loader.
         seeds: how many, counting up from the task's, or which.
         schedule: one or several, as a `Schedule` or its text; the peak of each is replaced by the rates.
         store: the ledger's file, made if absent; without one, the results are in what is returned alone.
-        evaluate: when the held-out loss and metrics are taken besides the start and the end: "twice an
-            epoch", "4 an epoch", "20 a run", "every 500 updates", or a number of times a run.
-        executor: "local" for this process, "ray" for a Ray cluster, or an `Executor`.
+        evaluate: when the held-out loss and metrics are taken besides the start and the end: "4 an epoch",
+            "20 a run", "every 500 updates", or a number of times a run; by default twice an epoch, and with a
+            probe 8 times a run.
+        executor: "local" for this process, "ray" for a Ray cluster, or an `Executor`; a probe's step trains
+            the objects of this process.
         halving: leave out the worst rates after early rounds; then no curves can be compared.
         keep: "thinned" keeps the training loss as means over at most 200 stretches of a run, "all" as it is.
         name: how the ledger calls the task; by default the task's own name.
         identity: stands for the task instead of its code and data, where those change without a meaning, such
-            as a Dataset that counts its reads.
+            as a Dataset that counts its reads, or a trainer that a probe's step belongs to.
         memory: bytes that a stack may use; by default half of what is available. A group that does not fit
             trains in waves, and only with a fixed number are these always the same ones.
         progress: True for a bar on stderr, False for silence, or a `Reporter`; by default a bar if stderr
@@ -75,25 +91,25 @@ def sweep(
 
     Raises:
         ValueError: an empty list, a value given twice, a rate or size that cannot work.
-        TypeError: `task` is not a Task, or an argument has a type that cannot work.
+        TypeError: `task` is neither a Task nor a Probe, or an argument has a type that cannot work.
         TaskChangedError: the ledger knows another task under this name; the message says what differs.
         LedgerError: the ledger is damaged, was written by a newer stepsize, or cannot be written.
     """
-    if not isinstance(task, Task):
-        raise TypeError(
-            f"task must be a stepsize.Task, but is a {type(task).__name__}: make one with ss.Task(…)"
-        )
     if keep not in ("thinned", "all"):
         raise ValueError(f"keep must be 'thinned' or 'all', but is {keep!r}")
-    grid = grid_of(task, lr, batch_size, seeds, schedule, evaluate)
-    chosen = _executor(executor)
-    tasks = Tasks(task)
+    trained = trainable(task, batches=batches, val=val, steps=steps)
+    grid = grid_of(trained, lr, batch_size, seeds, schedule, evaluate)
+    chosen = _executor(executor, trained)
+    tasks = Tasks(trained)
     cells_of(grid, tasks)  # every batch size and schedule is checked before any work
-    study = study_of(
-        name or task.name, fingerprint(task, identity), versions(task), _description(task, grid.seeds)
-    )
+    if isinstance(trained, ProbeRun):
+        known = probe_fingerprint(trained, identity)
+    else:
+        known = fingerprint(trained, identity)
+    study = study_of(name or task.name, known, versions(trained), _description(trained, grid.seeds))
+    study = current().first(study, "study")
     path = None if store is None else Path(store)
-    with Ledger(path) as ledger, reporting(progress) as reporter:
+    with ledger_of_ranks(path) as ledger, reporting(progress) as reporter:
         planner = _Planner(study, grid, tasks, memory, TRAIN_POINTS if keep == "thinned" else None)
         with contextlib.suppress(KeyboardInterrupt):  # what is finished is there, and the rest is missing
             for share, rates in _rounds(ledger, planner, halving):
@@ -101,9 +117,14 @@ def sweep(
         return assemble(ledger, study, ledger.calls(study.id)[-1], _backed_up(ledger))
 
 
-def _executor(executor: Literal["local", "ray"] | Executor) -> Executor:
+def _executor(executor: Literal["local", "ray"] | Executor, task: Trainable) -> Executor:
     if executor == "local":
         return LocalExecutor()
+    if isinstance(task, ProbeRun) and not isinstance(executor, LocalExecutor):
+        raise ValueError(
+            f"executor must be 'local' with a probe, whose step trains the objects of this process, but is "
+            f"{executor!r}: for a cluster make a Task"
+        )
     if executor == "ray":
         from stepsize.runs.ray_executor import RayExecutor
 
@@ -113,7 +134,7 @@ def _executor(executor: Literal["local", "ray"] | Executor) -> Executor:
     return executor
 
 
-def _description(task: Task, seeds: tuple[int, ...]) -> dict[str, Any]:
+def _description(task: Trainable, seeds: tuple[int, ...]) -> dict[str, Any]:
     known: dict[str, Any] = msgspec.to_builtins(provenance(device=str(task.device), seeds=seeds))
     return {
         "loss_kind": task.loss_kind,
@@ -132,6 +153,7 @@ class _Planner:
     ) -> None:
         self.study, self.grid, self.tasks = study, grid, tasks
         self._memory, self._train_points = memory, train_points
+        self._alone = isinstance(tasks.base, ProbeRun)  # then nothing is gained by training cells together
         self.keys: list[str] = []
 
     def keyed(self, cells: Sequence[Cell]) -> list[tuple[str, Cell]]:
@@ -149,7 +171,7 @@ class _Planner:
                 memory=self._memory,
                 train_points=self._train_points,
             )
-            for rows in groups_of(cells)
+            for rows in groups_of(cells, *((1, 1) if self._alone else (GROUP, FULL)))
         ]
 
     def _points(self, cell: Cell) -> tuple[int, ...]:
@@ -158,15 +180,15 @@ class _Planner:
     def arguments(self, halving: Halving | None) -> dict[str, Any]:
         """The call as the ledger keeps it: enough to make it again."""
         grid, task = self.grid, self.tasks.base
-        by_epochs = task._arguments["epochs"] is not None
+        epochs = None if isinstance(task, ProbeRun) else task._arguments["epochs"]
         return {
             "lr": list(grid.lrs),
             "batch_size": list(grid.batch_sizes),
             "seeds": list(grid.seeds),
             "schedule": list(grid.schedules),
             "evaluate": grid.evaluate,
-            "epochs": task._arguments["epochs"] if by_epochs else None,
-            "steps": None if by_epochs else task.steps,
+            "epochs": epochs,
+            "steps": task.steps if epochs is None else None,
             "halving": None if halving is None else msgspec.to_builtins(halving),
         }
 

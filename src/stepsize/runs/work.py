@@ -9,12 +9,12 @@ from stepsize._result import frozen
 from stepsize.runs.cell import CellRun, thinned
 from stepsize.runs.plan import Job
 from stepsize.schedules import Schedule
-from stepsize.task import Task
 from stepsize.training import History, Member, train
 from stepsize.training.engine import Progress
+from stepsize.training.probed import Trainable
 
 
-def train_job(task: Task, job: Job, progress: Progress | None = None) -> list[CellRun]:
+def train_job(task: Trainable, job: Job, progress: Progress | None = None) -> list[CellRun]:
     """Train a group of cells as one stack; `task` has the group's batch size and horizon."""
     first = job.cells[0]
     schedule, run = Schedule.parse(first.schedule), task.run
@@ -31,7 +31,7 @@ def train_job(task: Task, job: Job, progress: Progress | None = None) -> list[Ce
     return [_cell_run(task, job, history, row) for row in range(len(job.cells))]
 
 
-def _cell_run(task: Task, job: Job, history: History, row: int) -> CellRun:
+def _cell_run(task: Trainable, job: Job, history: History, row: int) -> CellRun:
     cell = job.cells[row]
     losses = history.train_loss[row]
     if job.train_points is None:

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from stepsize._ranks import current
 from stepsize._rng import capture_rng, isolated_rng, restore_rng
 from stepsize.training.functions import Records
 from stepsize.training.history import Member
-from stepsize.training.probed import ProbeEvaluation, ProbeRun, Rates, loss_of
+from stepsize.training.probed import ProbeEvaluation, ProbeRun, Rates, loss_of, mean_of_ranks
 from stepsize.training.state import Snapshot
 from stepsize.training.watch import Watch
 
@@ -35,7 +36,7 @@ class ProbeLoop:
         self._watch = Watch(1)
         self._start = Snapshot(*run.state)
         self._batches = run.loader.batches(member.seed)
-        with isolated_rng(member.seed):
+        with isolated_rng(current().seed(member.seed)):
             self._rng = capture_rng()
 
     def advance(self, count: int) -> None:
@@ -60,7 +61,8 @@ class ProbeLoop:
 
     def _update(self) -> float:
         probe = self._run.probe
-        return float(np.mean([loss_of(probe.step(next(self._batches))) for _ in range(probe.accumulate)]))
+        losses = [loss_of(probe.step(next(self._batches))) for _ in range(probe.accumulate)]
+        return mean_of_ranks(float(np.mean(losses)))
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """The held-out loss on every fold, (1, F)."""

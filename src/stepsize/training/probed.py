@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch.utils._pytree import tree_flatten
 
 from stepsize._check_task import integer
+from stepsize._ranks import current
 from stepsize._rng import derived_seed, isolated_rng
 from stepsize.data import Batch, samples_in
 from stepsize.loaders import Loader
@@ -39,11 +42,12 @@ _SALT = 59
 class ProbeRun:
     """A probe with the batches that it trains on, for so many updates; it takes a task's place in `train`.
 
-    `batch_size` are the samples of an update, and `loss_kind` what rates are judged on. Trying it out has
-    changed nothing. `warnings` say what was noticed when its step was tried.
+    `batch_size` are the samples of an update, `samples_each` those of one batch, and `loss_kind` what rates
+    are judged on. Trying it out has changed nothing. `warnings` say what was noticed when its step was tried.
     """
 
     samples: None = None
+    epochs: None = None
     """The length of an epoch is not known: steps are all that a schedule goes by."""
 
     def __init__(self, probe: Probe, batches: Any, steps: int, val: Any = None) -> None:
@@ -65,7 +69,7 @@ class ProbeRun:
         self.val = None if val is None else Loader("val", val, seed=probe.seed)
         self.loss_kind: Literal["validation", "fresh training batches", "training batches"]
         self.warnings: tuple[str, ...] = ()
-        self.batch_size = 1
+        self.samples_each, self._ranks = 1, 1
         with preserved(*self.state):
             self.loader.find_order()
         self._try()
@@ -86,6 +90,16 @@ class ProbeRun:
         return (*self.probe.state, *self.loader.state, *held_out)
 
     @property
+    def batch_size(self) -> int:
+        """Samples of an update, over all of its batches and all ranks."""
+        return self.samples_each * self.probe.accumulate * self._ranks
+
+    @property
+    def scaled(self) -> bool:
+        """Whether a gradient scaler is at work, which may leave updates out."""
+        return any(isinstance(item, GradScaler) and item.is_enabled() for item in self.probe.state)
+
+    @property
     def run(self) -> Run:
         """The real run, as far as a schedule needs to know it."""
         return Run(steps=self.steps)
@@ -103,6 +117,7 @@ class ProbeRun:
     def _try(self) -> None:
         """Two updates, twice over: they must update, give losses, and give the same ones again."""
         losses = []
+        self._ranks = current().size
         for _ in range(2):
             with preserved(*self.state), isolated_rng(self.seed), Rates(self.probe) as rates:
                 rates.set(max(float(group["lr"]) for group in self.groups))
@@ -112,18 +127,24 @@ class ProbeRun:
             self.warnings = (
                 "step gave other losses when tried again from the same start: state lacks what it changes",
             )
+        if self._ranks > 1:
+            with preserved(*self.state):
+                same = len(set(current().all(_digest(next(self.loader.batches(self.seed)))))) == 1
+            if same:
+                self.warnings += (
+                    "every rank was given the same batches: share the data out, as with a DistributedSampler",
+                )
 
     def _tried(self, batches: Iterator[Batch], rates: Rates) -> float:
         rates.stepped = False
         losses = []
         for _ in range(self.probe.accumulate):
             batch = next(batches)
-            self.batch_size = samples_in(batch) * self.probe.accumulate
+            self.samples_each = samples_in(batch)
             losses.append(loss_of(self.probe.step(batch)))
-        scaled = any(isinstance(item, GradScaler) and item.is_enabled() for item in self.probe.state)
-        if not rates.stepped and not scaled:
+        if not rates.stepped and not self.scaled:
             raise ValueError(self._never_stepped(batches, rates))
-        return float(np.mean(losses))
+        return mean_of_ranks(float(np.mean(losses)))
 
     def _never_stepped(self, batches: Iterator[Batch], rates: Rates) -> str:
         for call in range(self.probe.accumulate + 1, SEARCHED + 1):
@@ -173,6 +194,22 @@ def trainable(
         f"task must be a stepsize.Task or a Probe, but is a {type(task).__name__}: make one with ss.Task(…), "
         "or with ss.Probe(step=…, state=[…], optimizers=[…]) for a training loop of your own"
     )
+
+
+def mean_of_ranks(loss: float) -> float:
+    """The loss over all ranks' batches, for what every rank decides alike."""
+    return float(current().mean(np.array(loss)))
+
+
+def _digest(batch: Batch) -> str:
+    """What tells one batch from another."""
+    told = hashlib.sha256()
+    for leaf in tree_flatten(batch)[0]:
+        if isinstance(leaf, torch.Tensor):
+            told.update(leaf.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
+        else:
+            told.update(str(leaf).encode())
+    return told.hexdigest()
 
 
 def loss_of(returned: Any, function: str = "step") -> float:
@@ -232,12 +269,15 @@ class Rates:
 class ProbeEvaluation:
     """The held-out loss of a probe as it is: by its own function on `val`, or by steps at rate 0.
 
-    `folds` hold batches of about the same number each; `weights` (F,) are their shares of the samples.
+    `folds` hold batches of about the same number each; `weights` (F,) are their shares of the samples, and
+    `shares` (F,) this rank's part of a fold, 1 on average. All ranks together have `samples`.
     """
 
     run: ProbeRun
     folds: tuple[tuple[Batch, ...], ...]
+    shares: np.ndarray
     weights: np.ndarray
+    samples: int
 
     @classmethod
     def of(cls, run: ProbeRun) -> ProbeEvaluation:
@@ -249,22 +289,18 @@ class ProbeEvaluation:
                 batches = [next(source) for _ in range(fresh_batches(run))]
         if not batches:
             raise ValueError("val must give batches, but gave none: pass val=loader")
-        count = min(FOLDS, len(batches))
+        count = min(FOLDS, current().least(len(batches)))
         folds = tuple(
             tuple(batches[i] for i in part) for part in np.array_split(np.arange(len(batches)), count)
         )
-        sizes = np.array([sum(samples_in(batch) for batch in fold) for fold in folds], dtype=np.float64)
-        return cls(run, folds, sizes / sizes.sum())
+        own = np.array([sum(samples_in(batch) for batch in fold) for fold in folds], dtype=np.float64)
+        sizes = current().mean(own)
+        return cls(run, folds, own / sizes, sizes / sizes.sum(), round(sizes.sum() * current().size))
 
     @property
     def batches(self) -> tuple[tuple[Batch, ...], ...]:
         """The folds: what `train` counts."""
         return self.folds
-
-    @property
-    def samples(self) -> int:
-        """Samples in all folds."""
-        return sum(samples_in(batch) for fold in self.folds for batch in fold)
 
     @property
     def functions(self) -> tuple[str, ...]:
@@ -275,7 +311,8 @@ class ProbeEvaluation:
         """The loss on every fold, (F,), at the probe's present state; whatever it changes is put back."""
         seed = derived_seed(_SALT, self.run.seed) % 2**63
         with preserved(*self.run.state), isolated_rng(seed):
-            return {"loss": np.array([self._of_fold(fold) for fold in self.folds])}
+            losses = np.array([self._of_fold(fold) for fold in self.folds])
+        return {"loss": current().mean(losses * self.shares)}
 
     def _of_fold(self, fold: Sequence[Batch]) -> float:
         probe = self.run.probe
