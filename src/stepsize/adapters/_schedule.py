@@ -1,0 +1,139 @@
+"""The schedule that a trainer has already, read from its scheduler; and ours as a scheduler for it."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+from stepsize.schedules import Bound, Run, Schedule, fixed, hold, recognise
+from stepsize.schedules.convert.recipe import ConversionError
+from stepsize.training.state import preserved
+
+STAIRS = 16
+"""Epochs up to which a rate that changes from epoch to epoch is taken as stairs, and beyond as a curve."""
+
+NEAR = 0.01
+"""How far such a curve may be off the known shape that it is taken for, as a share of the peak."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """A trainer's own schedule: its shape, and the peak that it has at present."""
+
+    schedule: Schedule
+    peak: float
+
+
+def own_schedule(
+    optimizers: Sequence[torch.optim.Optimizer], scheduler: Any, steps: int, *, updates_per_step: int = 1
+) -> Own:
+    """The schedule of the largest group's rate over the `steps` updates to come.
+
+    `scheduler` is stepped once every `updates_per_step` updates; None, or one that waits for a metric, is a
+    fixed rate. Nothing is changed.
+
+    Raises:
+        ValueError: it has no form that is known here.
+    """
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    largest = max(groups, key=lambda group: float(group.get("initial_lr", group["lr"])))
+    if scheduler is None or isinstance(scheduler, ReduceLROnPlateau) or not hasattr(scheduler, "optimizer"):
+        rate = float(largest["lr"])
+        return Own(fixed(rate), rate)
+    rates = _rates(scheduler, optimizers, largest, -(-steps // updates_per_step))
+    schedule = _read(scheduler, rates, steps, updates_per_step)
+    return Own(schedule, schedule.peak)
+
+
+def _rates(
+    scheduler: Any, optimizers: Sequence[torch.optim.Optimizer], group: dict[str, Any], count: int
+) -> np.ndarray:
+    """The group's rate at `count` steps of its scheduler, from the present one on."""
+    mine = next(o for o in optimizers if any(group is one for one in o.param_groups))
+    place = next(i for i, one in enumerate(mine.param_groups) if one is group)
+    rates = np.empty(count)
+    with preserved(*optimizers, scheduler), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step")  # it is the rates that are wanted
+        for step in range(count):
+            if step:
+                scheduler.step()
+            rates[step] = float(mine.param_groups[place]["lr"])
+    return rates
+
+
+def _read(scheduler: Any, rates: np.ndarray, steps: int, updates_per_step: int) -> Schedule:
+    run = Run(steps=steps)
+    by_update = np.repeat(rates, updates_per_step)[:steps]
+    if not by_update.max() > 0:
+        raise ValueError(
+            f"schedule must be given, since {type(scheduler).__name__} gives a rate of 0 throughout: pass "
+            "schedule='cosine'"
+        )
+    if (by_update == by_update[0]).all():
+        return fixed(float(by_update[0]))
+    if updates_per_step == 1:
+        known = _converted(scheduler, run, by_update)
+        if known is not None:
+            return known
+    if steps >= 3:
+        found = recognise(by_update, run=run).schedule
+        if found is not None:
+            return found
+    if updates_per_step > 1:
+        return _by_epoch(scheduler, rates, run, updates_per_step)
+    raise ValueError(_unknown(scheduler))
+
+
+def _converted(scheduler: Any, run: Run, rates: np.ndarray) -> Schedule | None:
+    """By its class and parameters, where that gives the rates which it has."""
+    try:
+        schedule = Schedule.from_(scheduler)
+        values = schedule.values(run)
+    except (ConversionError, ValueError):
+        return None
+    factor = rates.max() / values.max()
+    return schedule * float(factor) if np.allclose(values * factor, rates, rtol=1e-6, atol=1e-12) else None
+
+
+def _by_epoch(scheduler: Any, rates: np.ndarray, run: Run, updates_per_step: int) -> Schedule:
+    if len(rates) <= STAIRS and (rates > 0).all():
+        whole, left = divmod(run.steps, updates_per_step)
+        lengths = [updates_per_step] * whole + ([left] if left else [])
+        steps = [hold(length, lr=float(rate)) for length, rate in zip(lengths, rates, strict=True)]
+        return functools.reduce(lambda a, b: a | b, steps)
+    places = np.arange(len(rates)) * updates_per_step
+    smooth = np.interp(np.arange(run.steps), places, rates)
+    found = recognise(smooth, run=run, tolerance=NEAR).schedule
+    if found is None:
+        raise ValueError(_unknown(scheduler))
+    return found
+
+
+def _unknown(scheduler: Any) -> str:
+    return (
+        f"schedule must be given, since the rates of {type(scheduler).__name__} have no form that is known "
+        "here: pass schedule='cosine', or schedule='fixed' to leave it out of account"
+    )
+
+
+def lambda_lr(schedule: Schedule, optimizer: torch.optim.Optimizer, run: Run | int) -> LambdaLR:
+    """A schedule as a `LambdaLR`, the kind of scheduler that trainers take and checkpoints hold.
+
+    Each group's rate is its present one, taken as its peak, times the schedule's value over its own peak.
+    A scheduler saved with it holds one integer that matters.
+    """
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    factor = functools.partial(_factor, schedule.resolve(run))
+    return LambdaLR(optimizer, factor)
+
+
+def _factor(bound: Bound, t: int) -> float:
+    return bound(t) / bound.schedule.peak
