@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from stepsize.training.state import Restorable, Restore
+from stepsize.training.state import Restorable, Restore, Snapshot
 
 
 class Held(Restorable):
@@ -18,9 +20,9 @@ class Held(Restorable):
 
     From the `roots` on, attributes lead to further objects of classes defined in `packages`, and to what is
     in the lists, dicts, sets and queues that they hold. Attributes and containers come back with the same
-    objects in them. What those objects of other packages hold is their own affair, but for `nn.Module`s
-    among the roots: theirs are kept whatever their class. The tensors of modules that `counts` accepts,
-    metrics that add up in place, are copied.
+    objects in them, and random generators with the same state. What objects of other packages hold is their
+    own affair, but for `nn.Module`s among the roots: theirs is kept whatever their class. The tensors of
+    modules that `counts` accepts, metrics that add up in place, are copied.
 
     Args:
         roots: where to begin.
@@ -40,15 +42,17 @@ class Held(Restorable):
 
     def snapshot(self) -> Restore:
         """What puts every attribute and container back to what it is now."""
-        owners, containers, tensors = [], [], []
+        owners, containers, tensors, generators = [], [], [], []
         for item in self._found():
             if isinstance(item, _CONTAINERS):
                 containers.append((item, list(item.items()) if isinstance(item, dict) else list(item)))
             if hasattr(item, "__dict__"):
                 owners.append((item, dict(vars(item))))
+                generators += [value for value in vars(item).values() if isinstance(value, _GENERATORS)]
             if isinstance(item, nn.Module) and self._counts(item):
                 held = [value for value in vars(item).values() if isinstance(value, torch.Tensor)]
                 tensors += [(tensor, tensor.detach().clone()) for tensor in held]
+        drawn = Snapshot(*generators)
 
         def restore() -> None:
             for owner, values in owners:
@@ -60,6 +64,7 @@ class Held(Restorable):
             with torch.no_grad():
                 for tensor, saved in tensors:
                     tensor.copy_(saved)
+            drawn.restore()
 
         return restore
 
@@ -87,6 +92,7 @@ class Held(Restorable):
         )
 
 
+_GENERATORS = (torch.Generator, np.random.Generator, random.Random)
 _ORDERED = (list, deque)
 _CONTAINERS = (*_ORDERED, dict, set)
 _PLAIN = {list, deque, dict, OrderedDict, defaultdict, set}

@@ -176,8 +176,9 @@ class Steps:
             f"{argument} must be a name that {step} logs, but is {name!r}; it logs {sorted(values)}"
         )
 
-    def evaluate(self, batch: Batch) -> Any:
+    def evaluate(self, update: Gathered) -> Any:
         """The held-out loss on one batch: as logged, or as returned where `monitor` is None."""
+        (batch,) = update.parts
         logged = self._validate(batch)
         if self.monitor is not None:
             return self._logged(logged, "monitor", "validation_step", self.monitor)

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from stepsize.schedules import Bound, Run, Schedule, fixed, hold, recognise
 from stepsize.schedules.convert.recipe import ConversionError
+from stepsize.schedules.recognise import together
 from stepsize.training.state import preserved
 
 STAIRS = 16
@@ -98,8 +99,10 @@ def _converted(scheduler: Any, run: Run, rates: np.ndarray) -> Schedule | None:
         values = schedule.values(run)
     except (ConversionError, ValueError):
         return None
-    factor = rates.max() / values.max()
-    return schedule * float(factor) if np.allclose(values * factor, rates, rtol=1e-6, atol=1e-12) else None
+    factor = float(rates.max() / values.max())
+    if not np.allclose(values * factor, rates, rtol=1e-6, atol=1e-12 * rates.max()):
+        return None
+    return together(schedule) * factor
 
 
 def _by_epoch(scheduler: Any, rates: np.ndarray, run: Run, updates_per_step: int) -> Schedule:

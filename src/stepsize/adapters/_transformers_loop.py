@@ -18,9 +18,8 @@ def held_by(trainer: Any, *others: Any) -> Held:
     """What a Trainer, its arguments and its accelerator hold, and the attributes of `others`, modules too."""
     from transformers import TrainerCallback
 
-    return Held(
-        trainer, trainer.args, *others, packages=("transformers", "accelerate"), beside=(TrainerCallback,)
-    )
+    roots = (trainer, trainer.args, trainer.callback_handler, *others)
+    return Held(*roots, packages=("transformers", "accelerate"), beside=(TrainerCallback,))
 
 
 class UpdateSteps:

@@ -45,8 +45,8 @@ def find_lr(
     The Trainer begins to `train`, up to its first update, and its own parts then make every update: its data
     loader and collator, `compute_loss` with label smoothing or what a subclass makes of it, accumulation,
     clipping, mixed precision, the optimizer with its param groups. The loss on `eval_dataset` judges, or
-    fresh training batches without one. Its callbacks, logs and checkpoints are left out. Afterwards the model, the
-    Trainer and all random number generators are as they were.
+    fresh training batches without one. Its callbacks, logs and checkpoints are left out. Afterwards the
+    model, the Trainer and all random number generators are as they were.
 
     Args:
         trainer: a `transformers.Trainer` in one process; the present weights are the start.

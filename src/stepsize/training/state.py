@@ -37,7 +37,8 @@ class Snapshot:
     torch optimizers (state and parameter groups), gradient scalers, tensors, `torch.Generator`s, NumPy's and
     Python's generators, dicts and lists (their tensors and values), a `Restorable`, and anything else with
     `state_dict` and `load_state_dict` (schedulers, stateful loaders). The state of torch's, NumPy's and
-    Python's global generators is always included. Objects stay the same ones: it is their content that is put back.
+    Python's global generators is always included. Objects stay the same ones: it is their content that is
+    put back.
 
     Raises:
         TypeError: an object is of none of these kinds.
