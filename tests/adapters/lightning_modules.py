@@ -53,7 +53,8 @@ class Classifier(lightning.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         self.count("epoch end")
-        self.log("epoch_mean", torch.stack(self.losses).mean())
+        if self.losses:  # a fit that goes on from the end of an epoch ends that epoch first
+            self.log("epoch_mean", torch.stack(self.losses).mean())
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self.count("batch start")

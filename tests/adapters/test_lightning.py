@@ -125,11 +125,15 @@ def picture(trainer: Any, module: Any, *others: Any) -> list[Any]:
         dict(vars(one)) for one in (trainer, trainer.strategy, trainer._logger_connector, *loops, *others)
     ]
     progress = copy.deepcopy(trainer.fit_loop.state_dict())
-    attributes = {name: copy.copy(value) for name, value in vars(module).items()}
+    attributes = {name: _copy(value) for name, value in vars(module).items()}
     weights = [p.clone() for p in (*module.parameters(), *module.buffers())]
     counted = [getattr(module, name).state_dict() for name in ("mean",) if hasattr(module, name)]
     lists = [list(trainer.callbacks), list(trainer.loggers)]
     return [plain, progress, attributes, weights, counted, lists, torch.get_rng_state(), os.listdir()]
+
+
+def _copy(value: Any) -> Any:
+    return value.get_state() if isinstance(value, torch.Generator) else copy.copy(value)
 
 
 def test_a_fit_after_a_search_is_that_of_a_module_that_was_never_searched(
@@ -357,7 +361,7 @@ def test_a_loader_that_cannot_be_read_again_is_refused(tmp_path: Path) -> None:
 
 def test_a_trainer_with_several_devices_is_refused(tmp_path: Path) -> None:
     trainer = Setting(Classifier).make_trainer(tmp_path)
-    trainer.strategy.__class__ = type("Two", (type(trainer.strategy),), {"world_size": 2})
+    trainer.strategy.world_size = 2
     with pytest.raises(ValueError, match=r"one device .* has 2: .*accumulate_grad_batches=2"):
         find_lr(trainer, Classifier(), train_dataloaders=loader())
 

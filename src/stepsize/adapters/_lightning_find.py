@@ -48,7 +48,7 @@ class Measured:
 
 def measure(trainer: Any, question: Question) -> Measured:
     """Find the rate where the Trainer stands; nothing is changed."""
-    _check_alone(trainer)
+    check_alone(trainer)
     module = trainer.lightning_module
     schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
     scaler = getattr(trainer.precision_plugin, "scaler", None)
@@ -83,7 +83,7 @@ def measure(trainer: Any, question: Question) -> Measured:
     return Measured(advice, probe.ratios, own, pace)
 
 
-def _check_alone(trainer: Any) -> None:
+def check_alone(trainer: Any) -> None:
     if trainer.world_size > 1:
         raise ValueError(
             f"the Trainer must have one device while a rate is looked for, but has {trainer.world_size}: "

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader
 
 from stepsize.adapters._held import Held
@@ -293,6 +294,21 @@ class Loaders:
                 yield batch
 
         return Updates(open_pass, 1, like=loader)
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """A loader of what a `Replay` will give; a data fetcher takes the first batch as soon as it is made."""
+
+    replay: Replay
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.replay.ahead()
+
+
+def read_ahead(loaders: Any) -> Any:
+    """The same loader, or collection of loaders, that a fit does not move on."""
+    return tree_map(lambda one: Ahead(one) if isinstance(one, Replay) else one, loaders)
 
 
 def _twin(loader: Any) -> Any:

@@ -7,8 +7,8 @@ import warnings
 from typing import Any
 
 from stepsize.adapters import required
-from stepsize.adapters._lightning_find import Question, apply, measure, quiet, signals_kept
-from stepsize.adapters._lightning_loop import framework, held_by
+from stepsize.adapters._lightning_find import Question, apply, check_alone, measure, quiet, signals_kept
+from stepsize.adapters._lightning_loop import framework, held_by, read_ahead
 from stepsize.decide.advice import Advice
 from stepsize.schedules import Schedule
 from stepsize.training.state import preserved
@@ -59,6 +59,7 @@ def find_lr(
             has no form that is known.
     """
     package = framework(trainer)
+    check_alone(trainer)
     question = Question(schedule, steps, monitor, loss, options)
     found: list[Advice | BaseException] = []
 
@@ -78,7 +79,7 @@ def find_lr(
         dummy = importlib.import_module(f"{package}.loggers.logger").DummyLogger
         trainer.loggers = [dummy()] if trainer.loggers else []
         trainer.num_sanity_val_steps = 0
-        trainer.fit(module, train_dataloaders, val_dataloaders, datamodule)
+        trainer.fit(module, read_ahead(train_dataloaders), read_ahead(val_dataloaders), datamodule)
     if not found:
         raise ValueError(
             "trainer must have something to fit, but it ended before its first epoch: pass train_dataloaders "
