@@ -389,7 +389,7 @@ def test_manual_optimization_takes_no_schedule_and_needs_a_rate_to_set(tmp_path:
 
 
 def test_no_trainer_is_refused() -> None:
-    with pytest.raises(TypeError, match="trainer must be a lightning.Trainer, but is a dict"):
+    with pytest.raises(TypeError, match=r"trainer must be a lightning\.Trainer, but is a dict"):
         find_lr({}, Classifier())
 
 

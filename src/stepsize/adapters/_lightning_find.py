@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from stepsize._check_task import integer
 from stepsize.adapters._lightning_loop import Loaders, Pace, Steps, framework, held_by, horizon, steady
 from stepsize.adapters._schedule import Own, lambda_lr, own_schedule
 from stepsize.decide.advice import Advice
@@ -64,6 +65,7 @@ def measure(trainer: Any, question: Question) -> Measured:
         with preserved(*objects):
             pace = driver.pace(part for update in loaders.updates(1) for part in update.parts)
         steps = horizon(trainer, pace) if question.steps is None else question.steps
+        integer("steps", steps, at_least=1)
         own = _own(trainer, steps, pace)
         probe = Probe(
             driver.train,

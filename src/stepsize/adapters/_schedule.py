@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from stepsize.schedules import Bound, Run, Schedule, fixed, hold, recognise
+from stepsize.schedules import Bound, Run, Schedule, fixed, hold, piecewise, recognise
 from stepsize.schedules.convert.recipe import ConversionError
 from stepsize.schedules.recognise import together
 from stepsize.training.state import preserved
@@ -21,7 +21,10 @@ STAIRS = 16
 """Epochs up to which a rate that changes from epoch to epoch is taken as stairs, and beyond as a curve."""
 
 NEAR = 0.01
-"""How far such a curve may be off the known shape that it is taken for, as a share of the peak."""
+"""How far a curve may be off the shape that it is taken for, as a share of the peak."""
+
+CORNERS = 24
+"""Points of a curve of no known shape, at most: more would be a table, and no schedule to write down."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,7 @@ def _rates(
 
 
 def _read(scheduler: Any, rates: np.ndarray, steps: int, updates_per_step: int) -> Schedule:
-    run = Run(steps=steps)
-    by_update = np.repeat(rates, updates_per_step)[:steps]
+    run, by_update = Run(steps=steps), np.repeat(rates, updates_per_step)[:steps]
     if not by_update.max() > 0:
         raise ValueError(
             f"schedule must be given, since {type(scheduler).__name__} gives a rate of 0 throughout: pass "
@@ -79,17 +81,23 @@ def _read(scheduler: Any, rates: np.ndarray, steps: int, updates_per_step: int) 
         )
     if (by_update == by_update[0]).all():
         return fixed(float(by_update[0]))
+    ways = [lambda: _recognised(by_update, run, 1e-5)]
     if updates_per_step == 1:
-        known = _converted(scheduler, run, by_update)
-        if known is not None:
-            return known
-    if steps >= 3:
-        found = recognise(by_update, run=run).schedule
+        ways = [lambda: _converted(scheduler, run, by_update), *ways, lambda: _curve(by_update)]
+    elif len(rates) <= STAIRS and (rates > 0).all():
+        ways += [lambda: _stairs(rates, steps, updates_per_step)]
+    else:
+        places = np.arange(len(rates)) * updates_per_step
+        smooth = np.interp(np.arange(steps), places, rates)
+        ways += [lambda: _recognised(smooth, run, NEAR), lambda: _curve(smooth)]
+    for way in ways:
+        found = way()
         if found is not None:
             return found
-    if updates_per_step > 1:
-        return _by_epoch(scheduler, rates, run, updates_per_step)
-    raise ValueError(_unknown(scheduler))
+    raise ValueError(
+        f"schedule must be given, since the rates of {type(scheduler).__name__} have no form that is known "
+        "here: pass schedule='cosine', or schedule='fixed' to leave it out of account"
+    )
 
 
 def _converted(scheduler: Any, run: Run, rates: np.ndarray) -> Schedule | None:
@@ -105,25 +113,33 @@ def _converted(scheduler: Any, run: Run, rates: np.ndarray) -> Schedule | None:
     return together(schedule) * factor
 
 
-def _by_epoch(scheduler: Any, rates: np.ndarray, run: Run, updates_per_step: int) -> Schedule:
-    if len(rates) <= STAIRS and (rates > 0).all():
-        whole, left = divmod(run.steps, updates_per_step)
-        lengths = [updates_per_step] * whole + ([left] if left else [])
-        steps = [hold(length, lr=float(rate)) for length, rate in zip(lengths, rates, strict=True)]
-        return functools.reduce(lambda a, b: a | b, steps)
-    places = np.arange(len(rates)) * updates_per_step
-    smooth = np.interp(np.arange(run.steps), places, rates)
-    found = recognise(smooth, run=run, tolerance=NEAR).schedule
-    if found is None:
-        raise ValueError(_unknown(scheduler))
-    return found
+def _recognised(rates: np.ndarray, run: Run, tolerance: float) -> Schedule | None:
+    """By its rates, each with its update."""
+    if len(rates) < 3:
+        return None
+    with np.errstate(all="ignore"):  # what does not fit may leave the range of numbers
+        return recognise(rates, run=run, tolerance=tolerance).schedule
 
 
-def _unknown(scheduler: Any) -> str:
-    return (
-        f"schedule must be given, since the rates of {type(scheduler).__name__} have no form that is known "
-        "here: pass schedule='cosine', or schedule='fixed' to leave it out of account"
-    )
+def _stairs(rates: np.ndarray, steps: int, updates_per_step: int) -> Schedule:
+    """A phase for every step of the scheduler."""
+    whole, left = divmod(steps, updates_per_step)
+    lengths = [updates_per_step] * whole + ([left] if left else [])
+    phases = [hold(length, lr=float(rate)) for length, rate in zip(lengths, rates, strict=True)]
+    return functools.reduce(lambda a, b: a | b, phases)
+
+
+def _curve(rates: np.ndarray) -> Schedule | None:
+    """Straight pieces, as few as it takes to be `NEAR` everywhere; None if that is too many."""
+    peak, updates = float(rates.max()), np.arange(len(rates))
+    corners = [0, len(rates) - 1]
+    while True:
+        away = np.abs(np.interp(updates, corners, rates[corners]) - rates)
+        if away.max() <= NEAR * peak:
+            return piecewise(peak, at=corners, factors=[round(float(f), 4) for f in rates[corners] / peak])
+        if len(corners) == CORNERS:
+            return None
+        corners = sorted({*corners, int(away.argmax())})
 
 
 def lambda_lr(schedule: Schedule, optimizer: torch.optim.Optimizer, run: Run | int) -> LambdaLR:

@@ -167,6 +167,7 @@ def _measure(trainer: Any, question: _Question) -> _Measured:
     with preserved(*objects):
         loader = trainer.get_train_dataloader()
         steps = horizon(trainer, loader, per_update) if question.steps is None else question.steps
+        integer("steps", steps, at_least=1)
         optimizers = [trainer.optimizer.optimizer]
         scheduler = trainer.lr_scheduler if steady(trainer.lr_scheduler) else None
         own = own_schedule(optimizers, scheduler, steps)
