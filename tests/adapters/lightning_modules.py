@@ -26,7 +26,7 @@ class Classifier(lightning.LightningModule):
         super().__init__()
         self.save_hyperparameters()
         torch.manual_seed(1)
-        self.net = net()
+        self.net: Any = net()
         self.mean = MeanMetric()
         self.losses: list[torch.Tensor] = []
         self.calls: dict[str, int] = {}
@@ -34,7 +34,7 @@ class Classifier(lightning.LightningModule):
     def count(self, hook: str) -> None:
         self.calls[hook] = self.calls.get(hook, 0) + 1
 
-    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Any:
         x, y = batch
         assert self.trainer.global_step >= 0
         loss = nn.functional.cross_entropy(self.net(x), y)
@@ -44,7 +44,7 @@ class Classifier(lightning.LightningModule):
         self.losses.append(loss.detach())
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> Any:
         self.log("val_loss", nn.functional.cross_entropy(self.net(batch[0]), batch[1]))
 
     def on_train_epoch_start(self) -> None:
@@ -56,8 +56,9 @@ class Classifier(lightning.LightningModule):
         if self.losses:  # a fit that goes on from the end of an epoch ends that epoch first
             self.log("epoch_mean", torch.stack(self.losses).mean())
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> int | None:
         self.count("batch start")
+        return None
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         self.count("optimizer step")
@@ -68,14 +69,14 @@ class Classifier(lightning.LightningModule):
         super().configure_gradient_clipping(*args, **kwargs)
 
     def configure_optimizers(self) -> Any:
-        return torch.optim.SGD(self.parameters(), lr=self.hparams.lr, momentum=0.5)
+        return torch.optim.SGD(self.parameters(), lr=self.hparams["lr"], momentum=0.5)
 
 
 class WithSchedule(Classifier):
     """Its rate falls by a cosine, update by update."""
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.SGD(self.parameters(), lr=self.hparams.lr, momentum=0.5)
+        optimizer = torch.optim.SGD(self.parameters(), lr=self.hparams["lr"], momentum=0.5)
         steps = int(self.trainer.estimated_stepping_batches)
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
@@ -88,10 +89,10 @@ class OnDicts(Classifier):
         super().__init__()
         self.hparams.pop("lr")
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, torch.Tensor]:
+    def training_step(self, batch: Batch, batch_idx: int) -> Any:
         return {"loss": super().training_step((batch["image"]["pixels"], batch["label"]), batch_idx)}
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+    def validation_step(self, batch: Batch, batch_idx: int) -> Any:
         return nn.functional.cross_entropy(self.net(batch["image"]["pixels"]), batch["label"])
 
     def configure_optimizers(self) -> Any:
@@ -114,7 +115,8 @@ class Adversarial(lightning.LightningModule):
         self.judge = nn.Sequential(nn.Linear(196, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        make, tell = self.optimizers()
+        optimizers: Any = self.optimizers()
+        make, tell = optimizers
         bce = nn.functional.binary_cross_entropy_with_logits
         real = batch[0]
         fake = self.maker(torch.randn(len(real), 8, generator=self.noise))
@@ -200,9 +202,9 @@ class Setting:
         held = {} if self.module is Adversarial else {"val_dataloaders": held_out()}
         return {"train_dataloaders": loader(shuffle=order), **held}
 
-    def make_trainer(self, folder: Path, **changes: Any) -> lightning.Trainer:
+    def make_trainer(self, folder: Path, **changes: Any) -> Any:
         """On the CPU, with a logger and a checkpoint that are looked at afterwards."""
-        arguments = {
+        arguments: dict[str, Any] = {
             "accelerator": "cpu",
             "devices": 1,
             "default_root_dir": folder,

@@ -20,7 +20,8 @@ def tokenizer() -> Any:
     vocabulary = {word: place for place, word in enumerate(["[PAD]", "[UNK]", *RHYME])}
     words = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
+    kind: Any = transformers.PreTrainedTokenizerFast
+    return kind(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
 
 
 class Counting(Dataset[Any]):
@@ -57,11 +58,12 @@ def model(seed: int = 0) -> Any:
     return transformers.GPT2LMHeadModel(config)
 
 
-class InOrder(transformers.Trainer):  # type: ignore[misc]  # untyped
+class InOrder(transformers.Trainer):
     """Reads its training data in their order."""
 
     def _get_train_sampler(self, *_: Any) -> Any:
-        return SequentialSampler(self.train_dataset)
+        data: Any = self.train_dataset
+        return SequentialSampler(data)
 
 
 def arguments(folder: Path, **changes: Any) -> Any:

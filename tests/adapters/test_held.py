@@ -30,11 +30,11 @@ PACKAGE = Part.__module__.partition(".")[0]
 
 
 def test_attributes_containers_generators_and_metrics_come_back() -> None:
-    inner = Part(count=1, order=[1, 2], seen={1}, last=deque([5]), names={"a": [1]})
-    outer = Part(inner=inner, parts=[Part(value=1)], by_name={"x": Part(value=2)}, itself=None)
+    inner: Any = Part(count=1, order=[1, 2], seen={1}, last=deque([5]), names={"a": [1]})
+    outer: Any = Part(inner=inner, parts=[Part(value=1)], by_name={"x": Part(value=2)}, itself=None)
     outer.itself = outer
-    module = nn.Sequential(Sum())
-    module.losses, module.noise = [1.0], torch.Generator().manual_seed(1)  # type: ignore[assignment]
+    module: Any = nn.Sequential(Sum())
+    module.losses, module.noise = [1.0], torch.Generator().manual_seed(1)
     drawn = [torch.Generator().manual_seed(1), np.random.default_rng(1), random.Random(1)]
     outer.torch, outer.numpy, outer.python = drawn
     held = Held(outer, module, packages=(PACKAGE,), counts=lambda part: isinstance(part, Sum))
@@ -48,7 +48,7 @@ def test_attributes_containers_generators_and_metrics_come_back() -> None:
         inner.names["b"] = [2]
         outer.parts[0].value, outer.by_name["x"].value = 8, 9
         outer.parts.append(Part())
-        module.losses.append(2.0)  # type: ignore[union-attr, operator]
+        module.losses.append(2.0)
         module[0].total += 1
         module[0]._forward_hooks[7] = print
         restore()
@@ -71,7 +71,7 @@ def test_objects_of_other_packages_and_those_left_aside_are_not_followed() -> No
     class Logger(Part):
         pass
 
-    outer = Part(logger=Logger(lines=1), fraction=np.random.default_rng())
+    outer: Any = Part(logger=Logger(lines=1), fraction=np.random.default_rng())
     restore = Held(outer, packages=(PACKAGE,), beside=(Logger,)).snapshot()
     outer.logger.lines = 2
     restore()

@@ -185,7 +185,7 @@ def test_an_error_or_ctrl_c_in_the_middle_changes_nothing(error: BaseException, 
     calls = [0]
 
     class Breaking(Classifier):
-        def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
             calls[0] += 1
             if calls[0] == 30:
                 raise error
@@ -204,16 +204,19 @@ def test_an_error_or_ctrl_c_in_the_middle_changes_nothing(error: BaseException, 
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-@pytest.mark.parametrize("given", [None, "linear"])
-def test_the_callback_trains_at_the_advised_rates(
-    setting: Setting, given: str | None, tmp_path: Path
-) -> None:
-    if setting.module is Adversarial and given is not None:
-        pytest.skip("a module that steps its own schedulers takes no schedule; the errors are tested below")
-    watched, finder = (
-        Watched(setting.asked.get("loss")),
-        StepsizeLRFinder(schedule=given, **QUICK, **setting.asked),
-    )
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("accumulating", None),
+        ("accumulating", "linear"),
+        ("dicts in bfloat16", None),
+        ("adversarial", None),
+    ],
+)
+def test_the_callback_trains_at_the_advised_rates(name: str, given: str | None, tmp_path: Path) -> None:
+    setting = SETTINGS[name]
+    watched = Watched(setting.asked.get("loss"))
+    finder = StepsizeLRFinder(schedule=given, **QUICK, **setting.asked)
     trainer = setting.make_trainer(tmp_path, callbacks=[finder, watched])
     module = setting.module()
     trainer.fit(module, **setting.data())
@@ -223,7 +226,7 @@ def test_the_callback_trains_at_the_advised_rates(
     assert advice.steps == len(watched.rates)
     np.testing.assert_allclose(watched.rates, advice.schedule.values(advice.steps), rtol=1e-6)
     if "lr" in module.hparams:
-        assert module.hparams.lr == pytest.approx(advice.lr)
+        assert module.hparams["lr"] == pytest.approx(advice.lr)
     assert (tmp_path / "metrics.csv").read_text().count("\n") > advice.steps
 
 
@@ -234,6 +237,7 @@ def test_every_group_gets_its_share_of_the_advised_rate(tmp_path: Path) -> None:
     trainer = setting.make_trainer(tmp_path, callbacks=[finder], max_epochs=1)
     trainer.fit(module, **setting.data())
     assert finder.advice is not None
+    assert finder.advice.lr is not None
     peaks = [group["initial_lr"] for group in trainer.optimizers[0].param_groups]
     assert peaks == pytest.approx([finder.advice.lr / 4, finder.advice.lr])
 
@@ -250,7 +254,7 @@ def test_a_run_that_goes_on_from_a_checkpoint_keeps_its_rate(tmp_path: Path) -> 
 
 def test_no_answer_leaves_the_rate_and_says_so(tmp_path: Path) -> None:
     class Deaf(Classifier):
-        def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
             return super().training_step(batch, batch_idx) * 0.0
 
     setting, finder = Setting(Deaf), StepsizeLRFinder(**QUICK)
@@ -258,7 +262,7 @@ def test_no_answer_leaves_the_rate_and_says_so(tmp_path: Path) -> None:
     trainer = setting.make_trainer(tmp_path, callbacks=[finder], max_epochs=1)
     with pytest.warns(UserWarning, match="the learning rate is left as it is"):
         trainer.fit(module, **setting.data())
-    assert trainer.optimizers[0].param_groups[0]["lr"] == module.hparams.lr == 0.05
+    assert trainer.optimizers[0].param_groups[0]["lr"] == module.hparams["lr"] == 0.05
 
 
 def test_the_pytorch_lightning_package_does_as_well(tmp_path: Path) -> None:
@@ -277,7 +281,12 @@ def test_the_pytorch_lightning_package_does_as_well(tmp_path: Path) -> None:
             return torch.optim.SGD(self.parameters(), lr=self.lr)
 
     finder = StepsizeLRFinder(**QUICK)
-    arguments = {"accelerator": "cpu", "max_steps": 12, "logger": False, "enable_checkpointing": False}
+    arguments: dict[str, Any] = {
+        "accelerator": "cpu",
+        "max_steps": 12,
+        "logger": False,
+        "enable_checkpointing": False,
+    }
     arguments |= {"enable_progress_bar": False, "enable_model_summary": False}
     trainer = pytorch_lightning.Trainer(**arguments, callbacks=[finder])
     module = Small()
@@ -370,7 +379,8 @@ def test_manual_optimization_takes_no_schedule_and_needs_a_rate_to_set(tmp_path:
     class Stepping(Adversarial):
         def training_step(self, batch: Any, batch_idx: int) -> None:
             super().training_step(batch, batch_idx)
-            for scheduler in self.lr_schedulers():
+            schedulers: Any = self.lr_schedulers()
+            for scheduler in schedulers:
                 scheduler.step()
 
         def configure_optimizers(self) -> Any:

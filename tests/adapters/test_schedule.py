@@ -48,11 +48,10 @@ CURVES = [SCHEDULERS[name][0] for name in ("a longer cosine, cut short", "one cy
 
 def optimizers() -> list[torch.optim.Optimizer]:
     small, large = nn.Linear(2, 2), nn.Linear(3, 3)
+    groups: list[dict[str, Any]] = [{"params": [large.weight], "lr": 0.1}, {"params": [large.bias]}]
     return [
         torch.optim.Adam(small.parameters(), lr=0.01),
-        torch.optim.SGD(
-            [{"params": [large.weight], "lr": 0.1}, {"params": [large.bias]}], lr=0.05, momentum=0.9
-        ),
+        torch.optim.SGD(groups, lr=0.05, momentum=0.9),
     ]
 
 

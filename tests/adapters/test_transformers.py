@@ -25,7 +25,7 @@ class Stop(Exception):  # noqa: N818 - it is no error
     """Leaves a search once its probe has been looked at."""
 
 
-class Rates(transformers.TrainerCallback):  # type: ignore[misc]  # untyped
+class Rates(transformers.TrainerCallback):
     """The rate of every update."""
 
     def __init__(self) -> None:
@@ -150,7 +150,8 @@ def test_a_trainer_with_optimizers_of_its_own_and_no_held_out_set(tmp_path: Path
     net = model()
     head = [net.transformer.wte.weight]
     rest = [p for p in net.parameters() if p is not head[0]]
-    optimizer = torch.optim.SGD([{"params": head, "lr": 0.2}, {"params": rest}], lr=0.1)
+    groups: list[dict[str, Any]] = [{"params": head, "lr": 0.2}, {"params": rest}]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
     scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
     given = {"model": net, "optimizers": (optimizer, scheduler), "eval_dataset": None}
     trainer = make_trainer(tmp_path, given=given)
@@ -166,7 +167,7 @@ def test_a_trainer_with_optimizers_of_its_own_and_no_held_out_set(tmp_path: Path
 def test_an_error_or_ctrl_c_in_the_middle_changes_nothing(error: BaseException, tmp_path: Path) -> None:
     calls = [0]
 
-    class Breaking(transformers.Trainer):  # type: ignore[misc]  # untyped
+    class Breaking(transformers.Trainer):
         def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
             calls[0] += 1
             if calls[0] == 40:

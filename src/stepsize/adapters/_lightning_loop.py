@@ -125,7 +125,7 @@ class Steps:
         self._loop.on_advance_start()
         self._batches.reset()
 
-    def train(self, update: Gathered) -> torch.Tensor | float:
+    def train(self, update: Gathered) -> Any:
         """Train on the batches of one update, and the mean of their losses."""
         losses = [
             self._batch(batch, last=update.last and place == len(update.parts) - 1)
@@ -133,7 +133,7 @@ class Steps:
         ]
         return sum(losses) / len(losses)
 
-    def _batch(self, batch: Batch, *, last: bool) -> torch.Tensor | float:
+    def _batch(self, batch: Batch, *, last: bool) -> Any:
         self._fetcher.batch, self._fetcher.done = batch, last
         self.record.trained = None
         try:
@@ -153,7 +153,7 @@ class Steps:
             self._batches.reset()
         return loss
 
-    def _loss_of_step(self) -> torch.Tensor | float:
+    def _loss_of_step(self) -> Any:
         if self._loss is not None:
             return self._logged(self.trainer.callback_metrics, "loss", "training_step", self._loss)
         found = self.record.trained
@@ -330,7 +330,7 @@ def horizon(trainer: Any, pace: Pace) -> int:
         epochs = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs
         by_epochs = epochs * (trainer.num_training_batches / pace.batches)
         total = min(by_epochs, math.inf if trainer.max_steps == -1 else trainer.max_steps // pace.counted)
-    left = total - trainer.global_step / pace.counted
+    left = float(total - trainer.global_step / pace.counted)
     if not math.isfinite(left):
         raise ValueError(
             "steps must be given, since the Trainer runs without an end: pass steps=5000, the updates of the "

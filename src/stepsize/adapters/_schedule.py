@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ def _read(scheduler: Any, rates: np.ndarray, steps: int, updates_per_step: int) 
         )
     if (by_update == by_update[0]).all():
         return fixed(float(by_update[0]))
-    ways = [lambda: _recognised(by_update, run, 1e-5)]
+    ways: list[Callable[[], Schedule | None]] = [lambda: _recognised(by_update, run, 1e-5)]
     if updates_per_step == 1:
         ways = [lambda: _converted(scheduler, run, by_update), *ways, lambda: _curve(by_update)]
     elif len(rates) <= STAIRS and (rates > 0).all():
@@ -125,7 +125,9 @@ def _stairs(rates: np.ndarray, steps: int, updates_per_step: int) -> Schedule:
     """A phase for every step of the scheduler."""
     whole, left = divmod(steps, updates_per_step)
     lengths = [updates_per_step] * whole + ([left] if left else [])
-    phases = [hold(length, lr=float(rate)) for length, rate in zip(lengths, rates, strict=True)]
+    phases: list[Schedule] = [
+        hold(length, lr=float(rate)) for length, rate in zip(lengths, rates, strict=True)
+    ]
     return functools.reduce(lambda a, b: a | b, phases)
 
 

@@ -51,7 +51,7 @@ class UpdateSteps:
         trainer.state.global_step += 1
         return loss
 
-    def evaluate(self, update: Gathered) -> torch.Tensor:
+    def evaluate(self, update: Gathered) -> Any:
         """The loss of one batch of the evaluation set."""
         self.model.eval()
         (inputs,) = update.parts
@@ -109,4 +109,4 @@ def horizon(trainer: Any, loader: Any, per_update: int) -> int:
             "steps must be given, since the training data have no length and max_steps is not set: pass "
             "TrainingArguments(max_steps=5000), the updates of the real run"
         ) from None
-    return math.ceil(args.num_train_epochs * math.ceil(batches / per_update))
+    return math.ceil(float(args.num_train_epochs) * math.ceil(batches / per_update))
