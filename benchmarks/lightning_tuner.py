@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -96,17 +96,26 @@ class Module(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
+@cache
+def sets() -> tuple[TensorDataset, TensorDataset]:
+    """What is trained on, and what is held out."""
+    digits = ss.datasets.mnist()
+    parts = (digits.train, SAMPLES), (digits.validation, HELD_OUT)
+    train, held_out = (
+        TensorDataset(
+            torch.from_numpy(part.images[:count, None].copy()), torch.from_numpy(part.labels[:count])
+        )
+        for part, count in parts
+    )
+    return train, held_out
+
+
 def data() -> dict[str, Any]:
     """Loaders, as `Trainer.fit` takes them."""
-    digits = ss.datasets.mnist()
-
-    def loader(images: Any, labels: Any, count: int, batch_size: int, *, shuffle: bool) -> DataLoader[Any]:
-        tensors = torch.from_numpy(images[:count, None]), torch.from_numpy(labels[:count])
-        return DataLoader(TensorDataset(*tensors), batch_size=batch_size, shuffle=shuffle)
-
+    train, held_out = sets()
     return {
-        "train_dataloaders": loader(*digits.train, SAMPLES, BATCH, shuffle=True),
-        "val_dataloaders": loader(*digits.validation, HELD_OUT, 500, shuffle=False),
+        "train_dataloaders": DataLoader(train, batch_size=BATCH, shuffle=True),
+        "val_dataloaders": DataLoader(held_out, batch_size=500),
     }
 
 

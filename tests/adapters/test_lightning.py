@@ -242,14 +242,31 @@ def test_every_group_gets_its_share_of_the_advised_rate(tmp_path: Path) -> None:
     assert peaks == pytest.approx([finder.advice.lr / 4, finder.advice.lr])
 
 
-def test_a_run_that_goes_on_from_a_checkpoint_keeps_its_rate(tmp_path: Path) -> None:
-    setting, finder = SETTINGS["a data module"], StepsizeLRFinder(**QUICK)
-    first = setting.make_trainer(tmp_path, max_steps=9)
-    first.fit(setting.module(), **setting.data())
-    path = first.checkpoint_callback.best_model_path
-    again = setting.make_trainer(tmp_path, callbacks=[finder], logger=False)
-    again.fit(setting.module(), **setting.data(), ckpt_path=path)
-    assert finder.advice is None
+class Saved(lightning.Callback):
+    """A checkpoint at the end of the first epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == 0:
+            trainer.save_checkpoint(self.path)
+
+
+@pytest.mark.parametrize("given", [None, "linear"])
+def test_a_run_that_goes_on_from_a_checkpoint_keeps_its_rate_and_schedule(
+    given: str | None, tmp_path: Path
+) -> None:
+    setting, path = SETTINGS["accumulating"], tmp_path / "first.ckpt"
+    rates = []
+    for start in (None, path):
+        watched, finder = Watched(), StepsizeLRFinder(schedule=given, **QUICK)
+        callbacks = [finder, watched, *([Saved(path)] if start is None else [])]
+        trainer = setting.make_trainer(tmp_path, callbacks=callbacks, logger=False)
+        trainer.fit(setting.module(), **setting.data(), ckpt_path=start)
+        rates.append(watched.rates)
+        assert (finder.advice is None) == (start is not None)
+    np.testing.assert_allclose(rates[1], rates[0][5:], rtol=1e-9)
 
 
 def test_no_answer_leaves_the_rate_and_says_so(tmp_path: Path) -> None:

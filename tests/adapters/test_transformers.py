@@ -131,6 +131,23 @@ def test_the_callback_trains_at_the_advised_rates(given: str | None, tmp_path: P
         np.testing.assert_allclose(logged, expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("given", [None, "cosine"])
+def test_a_run_that_goes_on_from_a_checkpoint_keeps_its_rate_and_schedule(
+    given: str | None, tmp_path: Path
+) -> None:
+    seen = []
+    for start in (None, tmp_path / "checkpoint-5"):
+        rates = Rates()
+        trainer = make_trainer(tmp_path, save_strategy="epoch")
+        finder = StepsizeLRFinder(trainer, schedule=given, **QUICK)
+        for callback in (finder, rates):
+            trainer.add_callback(callback)
+        trainer.train(resume_from_checkpoint=None if start is None else str(start))
+        seen.append(rates.seen)
+        assert (finder.advice is None) == (start is not None)
+    np.testing.assert_allclose(seen[1], seen[0][5:], rtol=1e-9)
+
+
 def test_an_advised_schedule_is_a_scheduler_that_a_trainer_takes(tmp_path: Path) -> None:
     own = make_trainer(tmp_path)
     for schedule, known in (("cosine", True), ("rex", False)):

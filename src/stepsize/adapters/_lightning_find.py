@@ -125,8 +125,10 @@ def _own(trainer: Any, steps: int, pace: Pace) -> Own:
     return own_schedule(optimizers, config.scheduler, steps, updates_per_step=often)
 
 
-def apply(trainer: Any, measured: Measured, *, given: bool) -> None:
+def apply(trainer: Any, measured: Measured, *, given: bool) -> bool:
     """Train from here on with what was advised; `given` says that the schedule is not the module's own.
+
+    Returns whether the optimizers now follow the advised schedule in the place of the module's schedulers.
 
     Raises:
         ValueError: the module steps schedulers of its own, and no attribute of it sets its rate.
@@ -137,7 +139,7 @@ def apply(trainer: Any, measured: Measured, *, given: bool) -> None:
         trainer.strategy.setup_optimizers(trainer)
         now = _own(trainer, advice.steps, measured.pace)
         if not given and math.isclose(now.peak, lr, rel_tol=1e-6):
-            return
+            return False
     if steady(trainer) and not trainer.lightning_module.automatic_optimization:
         raise ValueError(
             "the module must have an attribute lr that configure_optimizers reads, since it steps its "
@@ -146,12 +148,19 @@ def apply(trainer: Any, measured: Measured, *, given: bool) -> None:
     for optimizer, ratios in zip(trainer.optimizers, measured.ratios, strict=True):
         for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
             group["lr"] = lr * ratio
-    if given or steady(trainer):
-        kind = importlib.import_module(f"{framework(trainer)}.utilities.types").LRSchedulerConfig
-        trainer.strategy.lr_scheduler_configs = [
-            kind(lambda_lr(advice.schedule, optimizer, advice.run), interval="step")
-            for optimizer in trainer.optimizers
-        ]
+    if not given and not steady(trainer):
+        return False
+    follow(trainer, advice.schedule, advice.steps)
+    return True
+
+
+def follow(trainer: Any, schedule: Schedule, steps: int) -> None:
+    """Put a schedule in the place of the module's schedulers, from the update that the Trainer is at."""
+    kind = importlib.import_module(f"{framework(trainer)}.utilities.types").LRSchedulerConfig
+    trainer.strategy.lr_scheduler_configs = [
+        kind(lambda_lr(schedule, optimizer, steps, done=trainer.global_step), interval="step")
+        for optimizer in trainer.optimizers
+    ]
 
 
 def _renamed(module: Any, factor: float) -> bool:

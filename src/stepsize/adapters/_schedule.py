@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from stepsize.schedules import Bound, Run, Schedule, fixed, hold, piecewise, recognise
+from stepsize.schedules.algebra import Lasting, Sequence
 from stepsize.schedules.convert.recipe import ConversionError
 from stepsize.schedules.recognise import together
 from stepsize.training.state import preserved
@@ -36,7 +37,7 @@ class Own:
 
 
 def own_schedule(
-    optimizers: Sequence[torch.optim.Optimizer], scheduler: Any, steps: int, *, updates_per_step: int = 1
+    optimizers: list[torch.optim.Optimizer], scheduler: Any, steps: int, *, updates_per_step: int = 1
 ) -> Own:
     """The schedule of the largest group's rate over the `steps` updates to come.
 
@@ -57,7 +58,7 @@ def own_schedule(
 
 
 def _rates(
-    scheduler: Any, optimizers: Sequence[torch.optim.Optimizer], group: dict[str, Any], count: int
+    scheduler: Any, optimizers: list[torch.optim.Optimizer], group: dict[str, Any], count: int
 ) -> np.ndarray:
     """The group's rate at `count` steps of its scheduler, from the present one on."""
     mine = next(o for o in optimizers if any(group is one for one in o.param_groups))
@@ -110,7 +111,9 @@ def _converted(scheduler: Any, run: Run, rates: np.ndarray) -> Schedule | None:
     factor = float(rates.max() / values.max())
     if not np.allclose(values * factor, rates, rtol=1e-6, atol=1e-12 * rates.max()):
         return None
-    return together(schedule) * factor
+    if isinstance(schedule, Lasting) and schedule._extent(run) == run.steps:
+        schedule = schedule.inner  # what fills the run needs no length
+    return (together(schedule) if isinstance(schedule, Sequence) else schedule) * factor
 
 
 def _recognised(rates: np.ndarray, run: Run, tolerance: float) -> Schedule | None:
@@ -144,15 +147,19 @@ def _curve(rates: np.ndarray) -> Schedule | None:
         corners = sorted({*corners, int(away.argmax())})
 
 
-def lambda_lr(schedule: Schedule, optimizer: torch.optim.Optimizer, run: Run | int) -> LambdaLR:
+def lambda_lr(
+    schedule: Schedule, optimizer: torch.optim.Optimizer, run: Run | int, *, done: int = 0
+) -> LambdaLR:
     """A schedule as a `LambdaLR`, the kind of scheduler that trainers take and checkpoints hold.
 
-    Each group's rate is its present one, taken as its peak, times the schedule's value over its own peak.
-    A scheduler saved with it holds one integer that matters.
+    Each group's rate is its peak times the schedule's value over the schedule's own peak. A group's peak is
+    its present rate, or where `done` updates have been made already its `initial_lr`.
     """
+    factor = functools.partial(_factor, schedule.resolve(run))
+    if done:
+        return LambdaLR(optimizer, factor, last_epoch=done - 1)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
-    factor = functools.partial(_factor, schedule.resolve(run))
     return LambdaLR(optimizer, factor)
 
 

@@ -7,7 +7,15 @@ import warnings
 from typing import Any
 
 from stepsize.adapters import required
-from stepsize.adapters._lightning_find import Question, apply, check_alone, measure, quiet, signals_kept
+from stepsize.adapters._lightning_find import (
+    Question,
+    apply,
+    check_alone,
+    follow,
+    measure,
+    quiet,
+    signals_kept,
+)
 from stepsize.adapters._lightning_loop import framework, held_by, read_ahead
 from stepsize.decide.advice import Advice
 from stepsize.schedules import Schedule
@@ -96,8 +104,8 @@ class StepsizeLRFinder(_Callback):  # type: ignore[misc]  # the class of an opti
     The arguments are those of `find_lr`. The rate is written to `lr` or `learning_rate` of the module or its
     `hparams`, if they are there, and the optimizers are configured anew; where that does not set it, the
     param groups get it. A `schedule` that was given is then what the optimizers follow. `advice` holds the
-    result. Without an answer, and in a run that goes on from a checkpoint, nothing is changed. Ctrl-C ends
-    the search and the fit.
+    result. Without an answer nothing is changed. A run that goes on from a checkpoint keeps the rate and
+    the schedule that it had. Ctrl-C ends the search and the fit.
 
     Raises:
         ValueError: as `find_lr`; and with manual optimization where a `schedule` was given, or where the
@@ -115,10 +123,24 @@ class StepsizeLRFinder(_Callback):  # type: ignore[misc]  # the class of an opti
     ) -> None:
         self.advice: Advice | None = None
         self._question = Question(schedule, steps, monitor, loss, options)
+        self._followed: dict[str, Any] = {}
 
     def setup(self, trainer: Any, module: Any, stage: str) -> None:
         """Forget the answer of an earlier fit."""
-        self.advice = None
+        self.advice, self._followed = None, {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The schedule that was put in the place of the module's, for a checkpoint."""
+        return self._followed
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """What `state_dict` gave."""
+        self._followed = state_dict
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        """In a run that goes on, follow the schedule that it followed."""
+        if self._followed and trainer.global_step > 0:
+            follow(trainer, Schedule.parse(self._followed["schedule"]), self._followed["steps"])
 
     def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
         """Find the rate and set it, once."""
@@ -136,4 +158,5 @@ class StepsizeLRFinder(_Callback):  # type: ignore[misc]  # the class of an opti
         if self.advice.lr is None:
             warnings.warn(f"the learning rate is left as it is: {self.advice.why}", stacklevel=2)
             return
-        apply(trainer, measured, given=self._question.schedule is not None)
+        if apply(trainer, measured, given=self._question.schedule is not None):
+            self._followed = {"schedule": self.advice.schedule_text, "steps": self.advice.steps}

@@ -7,6 +7,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+from torch.optim.lr_scheduler import LambdaLR
+
 from stepsize._check_task import integer
 from stepsize.adapters import required
 from stepsize.adapters._schedule import Own, lambda_lr, own_schedule
@@ -19,6 +21,7 @@ from stepsize.adapters._transformers_loop import (
     training_updates,
 )
 from stepsize.decide.advice import Advice
+from stepsize.decide.find_lr import checked_schedule
 from stepsize.decide.find_lr import find_lr as find_lr_of_probe
 from stepsize.probe import Probe
 from stepsize.schedules import Schedule
@@ -75,7 +78,8 @@ def find_lr(
             found.append(_measure(trainer, question).advice)
             raise _DoneError
 
-    given = [one for one in (trainer.optimizer, trainer.lr_scheduler) if one is not None]
+    optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)  # accelerate's holds the other
+    given = [one for one in (optimizer, trainer.lr_scheduler) if one is not None]
     with preserved(trainer.model, *given, held_by(trainer, trainer.model)):
         trainer.callback_handler.callbacks = [Measure()]
         with contextlib.suppress(_DoneError):
@@ -88,8 +92,8 @@ class StepsizeLRFinder(_transformers.TrainerCallback):  # type: ignore[misc]  # 
 
     The arguments are those of `find_lr`. The rate is written to the optimizer, to the scheduler and to
     `args.learning_rate`. A `schedule` that was given replaces the Trainer's. `advice` holds the result.
-    Without an answer, and in a run that goes on from a checkpoint, nothing is changed. Ctrl-C ends the search
-    and the training.
+    Without an answer nothing is changed. A run that goes on from a checkpoint keeps its rate, and follows a
+    given `schedule` from there on. Ctrl-C ends the search and the training.
 
     >>> trainer.add_callback(StepsizeLRFinder(trainer))  # doctest: +SKIP
     """
@@ -109,6 +113,9 @@ class StepsizeLRFinder(_transformers.TrainerCallback):  # type: ignore[misc]  # 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Find the rate and set it."""
         if state.global_step > 0:
+            if self._question.schedule is not None:
+                steps = state.max_steps if self._question.steps is None else self._question.steps
+                _follow(self._trainer, checked_schedule(self._question.schedule), steps, state.global_step)
             return
         measured = _measure(self._trainer, self._question)
         self.advice = measured.advice
@@ -192,15 +199,24 @@ def _measure(trainer: Any, question: _Question) -> _Measured:
 
 def _apply(trainer: Any, measured: _Measured, *, given: bool) -> None:
     """Train from here on with what was advised; `given` says that the schedule is not the Trainer's own."""
-    advice, lr = measured.advice, measured.advice.lr
+    advice, lr, scheduler = measured.advice, measured.advice.lr, trainer.lr_scheduler
     assert lr is not None
-    optimizer, scheduler = trainer.optimizer.optimizer, trainer.lr_scheduler
     trainer.args.learning_rate = lr
-    for group, ratio in zip(optimizer.param_groups, measured.ratios[0], strict=True):
-        group["lr"] = lr * ratio
-    if given or steady(scheduler):
-        trainer.lr_scheduler = lambda_lr(advice.schedule, optimizer, advice.run)
-        trainer.callback_handler.lr_scheduler = trainer.lr_scheduler
+    peaks = [lr * ratio for ratio in measured.ratios[0]]
+    groups = trainer.optimizer.param_groups
+    if not given and isinstance(scheduler, LambdaLR):
+        scheduler.base_lrs, at = peaks, scheduler.last_epoch
+        peaks = [peak * factor(at) for peak, factor in zip(peaks, scheduler.lr_lambdas, strict=True)]
+    for group, rate in zip(groups, peaks, strict=True):
+        group["lr"] = rate
+    if given or (steady(scheduler) and not isinstance(scheduler, LambdaLR)):
+        _follow(trainer, advice.schedule, advice.steps, 0)
+
+
+def _follow(trainer: Any, schedule: Schedule, steps: int, done: int) -> None:
+    """Put a schedule in the place of the Trainer's, from the update that it is at."""
+    trainer.lr_scheduler = lambda_lr(schedule, trainer.optimizer.optimizer, steps, done=done)
+    trainer.callback_handler.lr_scheduler = trainer.lr_scheduler
 
 
 def _check(trainer: Any) -> None:
