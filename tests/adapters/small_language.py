@@ -67,7 +67,7 @@ class InOrder(transformers.Trainer):
 
 
 def arguments(folder: Path, **changes: Any) -> Any:
-    """Batches of 8, two of them an update; 9 batches an epoch, so the last update has one."""
+    """Batches of 8, two of them an update; 5 batches an epoch, so the last update has one."""
     given = {
         "num_train_epochs": 2,
         "per_device_train_batch_size": 8,
@@ -96,12 +96,12 @@ def make_trainer(
     given: Any = None,
     **changes: Any,
 ) -> Any:
-    """A Trainer on 72 sentences, 48 held out; `given` are further arguments of its own."""
+    """A Trainer on 40 sentences, 32 held out; `given` are further arguments of its own."""
     words = tokenizer()
-    own = {"model": model(), "eval_dataset": Counting(48, 2), **(given or {})}
+    own = {"model": model(), "eval_dataset": Counting(32, 2), **(given or {})}
     return kind(
         args=arguments(folder, **changes),
-        train_dataset=Counting(72, 1),
+        train_dataset=Counting(40, 1),
         data_collator=transformers.DataCollatorForLanguageModeling(words, mlm=False),
         processing_class=words,
         callbacks=callbacks,

@@ -118,7 +118,7 @@ class ProbeRun:
         losses = []
         for _ in range(self.probe.accumulate):
             batch = next(batches)
-            self.batch_size = samples_in(batch) * self.probe.accumulate
+            self.batch_size = max(self.batch_size, samples_in(batch) * self.probe.accumulate)
             losses.append(loss_of(self.probe.step(batch)))
         scaled = any(isinstance(item, GradScaler) for item in self.probe.state)
         if not rates.stepped and not scaled:
