@@ -44,7 +44,7 @@ docs: $(VENV)/.docs ## build the documentation into site/
 picture: tune ## take README's picture of the report page anew (needs Chromium)
 	$(BIN)/python docs/picture.py out/mnist.html docs/images/report.png
 
-examples: $(VENV)/.core ## run every example; what they write goes to out/
+examples: $(VENV)/.dev ## run every example; what they write goes to out/
 	@mkdir -p out
 	@set -e; for example in examples/*.py; do echo "== $$example"; (cd out && $(abspath $(BIN))/python ../$$example); done
 
@@ -58,6 +58,7 @@ bench: $(VENV)/.dev ## measure the engine against its rivals; the tables go to b
 	$(BIN)/python -m benchmarks.tuning $(ARGS)
 	$(BIN)/python -m benchmarks.schedules $(ARGS)
 	$(BIN)/python -m benchmarks.chapter $(ARGS)
+	$(BIN)/python -m benchmarks.lightning_tuner $(ARGS)
 
 regret: $(VENV)/.regret ## what every rate finder's answers are worth (hours; goes on where it was stopped)
 	$(BIN)/python -m benchmarks.regret $(or $(ARGS),--budgets)

@@ -88,14 +88,14 @@ def lightning_tuner(case: Case, seed: int) -> dict[str, Answer]:
         seconds = time.perf_counter() - start
     updates = len(found.results["lr"])
     lr, status = usable(now)
-    lr_before, status_before = usable(_before_2_5_3(found.results["lr"], found.results["loss"]))
+    lr_before, status_before = usable(before_2_5_3(found.results["lr"], found.results["loss"]))
     return {
         LIGHTNING: Answer(updates, seconds, lr=lr, status=status),
         LIGHTNING_BEFORE: Answer(updates, seconds, lr=lr_before, status=status_before),
     }
 
 
-def _before_2_5_3(lrs: list[float], losses: list[float]) -> float | None:
+def before_2_5_3(lrs: list[float], losses: list[float]) -> float | None:
     """Where the loss falls fastest per update, without the first 10, the last and non-finite ones."""
     kept = np.array(losses[10:-1])
     kept = kept[np.isfinite(kept)]

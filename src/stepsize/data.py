@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._pytree import TreeSpec, tree_flatten, tree_map, tree_unflatten
+from torch.utils._pytree import TreeSpec, register_pytree_node, tree_flatten, tree_map, tree_unflatten
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
 from stepsize._rng import derived_seed, isolated_rng
@@ -22,6 +22,25 @@ Batch = Any
 
 StreamFactory = Callable[[int, int], Iterator[Batch]]
 """`(batch_size, seed) -> iterator of batches`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """Batches that one update is made of, in a trainer that accumulates gradients; `samples` in all of them.
+
+    `last` says that the pass over the data ends with it.
+    """
+
+    parts: tuple[Batch, ...]
+    samples: int
+    last: bool = False
+
+
+register_pytree_node(
+    Gathered,
+    lambda gathered: (list(gathered.parts), (gathered.samples, gathered.last)),
+    lambda parts, rest: Gathered(tuple(parts), *rest),
+)
 
 ORDER, SPLIT, FRESH = 1, 2, 3
 """Salts that keep the random numbers of batch order, held-out split and fresh batches apart."""
@@ -262,7 +281,9 @@ def device_of(tree: Batch) -> torch.device:
 
 
 def samples_in(batch: Batch) -> int:
-    """The first dimension of the first tensor in a batch."""
+    """The first dimension of the first tensor in a batch, or what it says itself."""
+    if isinstance(batch, Gathered):
+        return batch.samples
     for leaf in tree_flatten(batch)[0]:
         if isinstance(leaf, torch.Tensor) and leaf.ndim > 0:
             return len(leaf)

@@ -147,7 +147,7 @@ def _opener(argument: str, batches: Any) -> Callable[[int], Iterator[Batch]]:
     if isinstance(batches, Replay):
         return lambda seed: batches.ahead()
     if isinstance(batches, DataLoader):
-        return lambda seed: iter(_untouched(batches))
+        return lambda seed: iter(untouched(batches))
     if isinstance(batches, Iterator):
         raise TypeError(
             f"{argument} is a {type(batches).__name__}, which cannot be taken back to where it is: train on "
@@ -164,7 +164,7 @@ def _opener(argument: str, batches: Any) -> Callable[[int], Iterator[Batch]]:
     )
 
 
-def _untouched(loader: DataLoader[Any]) -> DataLoader[Any]:
+def untouched(loader: DataLoader[Any]) -> DataLoader[Any]:
     """A loader whose workers are its own: iterating anew over persistent ones ends the pass they are in."""
     twin = copy.copy(loader)
     twin._iterator = None

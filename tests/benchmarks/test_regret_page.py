@@ -12,7 +12,7 @@ from benchmarks.regret import page
 from benchmarks.regret.__main__ import as_json, joined
 from benchmarks.regret.finders import OURS, library_default, usable
 from benchmarks.regret.records import Row
-from benchmarks.regret.rivals import _before_2_5_3
+from benchmarks.regret.rivals import before_2_5_3
 from benchmarks.regret.scores import summary
 from benchmarks.regret.tasks import CASES
 
@@ -113,8 +113,8 @@ def test_the_old_lightning_rule_takes_the_steepest_update() -> None:
     losses = np.full(100, 2.0)
     losses[50:] = 1.0  # the steepest central difference is at 49 and 50; argmin takes the first
     lrs = list(np.geomspace(1e-8, 1, 100))
-    assert _before_2_5_3(lrs, list(losses)) == lrs[49]
-    assert _before_2_5_3(lrs[:12], list(losses[:12])) is None
+    assert before_2_5_3(lrs, list(losses)) == lrs[49]
+    assert before_2_5_3(lrs[:12], list(losses[:12])) is None
 
 
 def test_the_tasks_differ_in_kind_and_keep_their_word() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stepsize.adapters import ADAPTERS
 from stepsize.estimate import RULES
 from stepsize.report import FIGURES
 from stepsize.schedules import SHAPES
@@ -14,9 +15,9 @@ from stepsize.schedules import SHAPES
 
 @pytest.fixture
 def registries() -> Iterator[None]:
-    """Schedules, rules and figures are the same ones after the test."""
+    """Schedules, rules, figures and adapters are the same ones after the test."""
     kept: list[tuple[dict[str, Any], dict[str, Any]]] = [
-        (registry, dict(registry)) for registry in (SHAPES, RULES, FIGURES)
+        (registry, dict(registry)) for registry in (SHAPES, RULES, FIGURES, ADAPTERS)
     ]
     yield
     for registry, entries in kept:

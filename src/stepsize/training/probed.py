@@ -140,7 +140,7 @@ class ProbeRun:
         losses = []
         for _ in range(self.probe.accumulate):
             batch = next(batches)
-            self.samples_each = samples_in(batch)
+            self.samples_each = max(self.samples_each, samples_in(batch))
             losses.append(loss_of(self.probe.step(batch)))
         if not rates.stepped and not self.scaled:
             raise ValueError(self._never_stepped(batches, rates))
@@ -221,8 +221,8 @@ def loss_of(returned: Any, function: str = "step") -> float:
         return float(value)
     what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else f"{value!r:.60}"
     raise TypeError(
-        f"{function} must return the loss as a number, a tensor with one element, or a mapping with 'loss', but "
-        f"returned {what}: end it with `return loss`"
+        f"{function} must return the loss as a number, a tensor with one element, or a mapping with 'loss', "
+        f"but returned {what}: end it with `return loss`"
     )
 
 

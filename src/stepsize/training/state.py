@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -21,14 +22,23 @@ Restore = Callable[[], object]
 GradScaler = torch.amp.GradScaler
 
 
+class Restorable(ABC):
+    """Something with a state of its own kind."""
+
+    @abstractmethod
+    def snapshot(self) -> Restore:
+        """What puts everything back to as it is now."""
+
+
 class Snapshot:
     """The state of objects and of all random number generators, which can be put back again and again.
 
     `objects` are `nn.Module`s (weights, buffers, gradients, train/eval modes, `requires_grad`, attributes),
     torch optimizers (state and parameter groups), gradient scalers, tensors, `torch.Generator`s, NumPy's and
-    Python's generators, dicts and lists (their tensors and values), and anything else with `state_dict` and
-    `load_state_dict` (schedulers, stateful loaders). The state of torch's, NumPy's and Python's global
-    generators is always included. Objects stay the same ones: it is their content that is put back.
+    Python's generators, dicts and lists (their tensors and values), a `Restorable`, and anything else with
+    `state_dict` and `load_state_dict` (schedulers, stateful loaders). The state of torch's, NumPy's and
+    Python's global generators is always included. Objects stay the same ones: it is their content that is
+    put back.
 
     Raises:
         TypeError: an object is of none of these kinds.
@@ -73,6 +83,8 @@ def preserved(*objects: Any) -> Iterator[None]:
 
 
 def _restore_of(item: Any) -> Restore:
+    if isinstance(item, Restorable):
+        return item.snapshot()
     if isinstance(item, nn.Module):
         return _of_module(item)
     if isinstance(item, torch.optim.Optimizer):
