@@ -140,7 +140,7 @@ class ProbeRun:
         losses = []
         for _ in range(self.probe.accumulate):
             batch = next(batches)
-            self.samples_each = samples_in(batch)
+            self.samples_each = max(self.samples_each, samples_in(batch))
             losses.append(loss_of(self.probe.step(batch)))
         if not rates.stepped and not self.scaled:
             raise ValueError(self._never_stepped(batches, rates))
