@@ -19,7 +19,8 @@ class Probe:
     """A training step of the user's own, with the objects that it changes.
 
     Measurements call `step` as the user's loop does, set the optimizers' rates, and put everything in `state`
-    back afterwards: the present weights are the start of every run.
+    back afterwards: the present weights are the start of every run. Under torchrun a measurement is called on
+    every rank, which then decide alike; a wrapped module goes into `state` with its wrapper.
 
     Args:
         step: called with a batch; trains on it and returns the loss. What it does inside is its own affair:
