@@ -20,7 +20,7 @@ from typing import Any
 import lightning.pytorch as lightning
 import numpy as np
 import torch
-from lightning.pytorch.tuner import Tuner
+from lightning.pytorch.tuner.tuning import Tuner
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -179,7 +179,9 @@ def best_of_a_grid(case: Case, folder: str, seeds: int) -> dict[str, Answer]:
 
 def compared(name: str, case: Case, folder: str, seeds: int) -> Iterator[str]:
     """Rows: every answer, its loss and its price."""
-    ways = [by_the_tuner, by_rehearsal, *([] if seeds == 1 else [partial(best_of_a_grid, seeds=seeds)])]
+    ways: list[Callable[[Case, str], dict[str, Answer]]] = [by_the_tuner, by_rehearsal]
+    if seeds > 1:
+        ways.append(partial(best_of_a_grid, seeds=seeds))
     for way in ways:
         for finder, answer in way(case, folder).items():
             if answer.lr is None:
@@ -200,7 +202,11 @@ def main() -> None:
     cases = dict(list(CASES.items())[:1]) if quick else CASES
     seeds = 1 if quick else SEEDS
     with tempfile.TemporaryDirectory() as folder:
-        lines = [line for one in cases.items() for line in compared(*one, folder, seeds)]
+        lines = []
+        for name, case in cases.items():
+            for line in compared(name, case, folder, seeds):
+                print(line, flush=True)
+                lines.append(line)
     table = "\n".join([row("module", "finder", "rate", "loss", "time"), "|:--|:--|--:|--:|--:|", *lines])
     text = PAGE.format(
         samples=SAMPLES,

@@ -358,6 +358,12 @@ def test_errors_name_the_argument_and_the_fix(
     assert same(before, picture(given, own))
 
 
+def test_a_schedule_that_is_given_spares_reading_the_modules_own(tmp_path: Path) -> None:
+    trainer = Setting(Irregular).make_trainer(tmp_path, max_steps=6)
+    advice = find_lr(trainer, Irregular(), train_dataloaders=loader(), schedule="fixed", **QUICK)
+    assert advice.schedule_text.startswith("fixed")
+
+
 def test_a_loader_that_cannot_be_read_again_is_refused(tmp_path: Path) -> None:
     trainer = Setting(Classifier).make_trainer(tmp_path, max_steps=5)
     with pytest.raises(TypeError, match=r"a loader is a generator, .* ss.Replay"):

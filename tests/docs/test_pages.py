@@ -36,6 +36,8 @@ def code(page: Path) -> list[object]:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # Lightning calls torch by an old name
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")  # Lightning's advice on loaders
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=name)
 def test_what_a_page_shows_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -66,7 +66,9 @@ def measure(trainer: Any, question: Question) -> Measured:
             pace = driver.pace(part for update in loaders.updates(1) for part in update.parts)
         steps = horizon(trainer, pace) if question.steps is None else question.steps
         integer("steps", steps, at_least=1)
-        own = _own(trainer, steps, pace)
+        own = _own(trainer, steps, pace, read=question.schedule is None)
+        schedule = own.schedule if question.schedule is None else question.schedule
+        assert schedule is not None
         probe = Probe(
             driver.train,
             objects,
@@ -79,7 +81,7 @@ def measure(trainer: Any, question: Question) -> Measured:
             batches=loaders.updates(pace.batches),
             val=held_out,
             steps=steps,
-            schedule=own.schedule if question.schedule is None else question.schedule,
+            schedule=schedule,
             **question.options,
         )
     return Measured(advice, probe.ratios, own, pace)
@@ -104,8 +106,8 @@ def _held_out(driver: Steps, objects: list[Any]) -> Any:
         return loaders if update is not None and driver.choose_monitor(update.parts[0]) else None
 
 
-def _own(trainer: Any, steps: int, pace: Pace) -> Own:
-    """The schedule that the module's own scheduler gives its largest rate."""
+def _own(trainer: Any, steps: int, pace: Pace, *, read: bool) -> Own:
+    """The schedule that the module's own scheduler gives its largest rate; its peak alone without `read`."""
     configs = steady(trainer)
     optimizers = list(trainer.optimizers)
     if not configs:
@@ -122,7 +124,7 @@ def _own(trainer: Any, steps: int, pace: Pace) -> Own:
         often = math.lcm(pace.batches, config.frequency) // pace.batches
     else:
         often = epoch * config.frequency
-    return own_schedule(optimizers, config.scheduler, steps, updates_per_step=often)
+    return own_schedule(optimizers, config.scheduler, steps, updates_per_step=often, read=read)
 
 
 def apply(trainer: Any, measured: Measured, *, given: bool) -> bool:
@@ -137,7 +139,7 @@ def apply(trainer: Any, measured: Measured, *, given: bool) -> bool:
     assert lr is not None
     if _renamed(trainer.lightning_module, lr / measured.own.peak):
         trainer.strategy.setup_optimizers(trainer)
-        now = _own(trainer, advice.steps, measured.pace)
+        now = _own(trainer, advice.steps, measured.pace, read=False)
         if not given and math.isclose(now.peak, lr, rel_tol=1e-6):
             return False
     if steady(trainer) and not trainer.lightning_module.automatic_optimization:

@@ -155,7 +155,7 @@ class Steps:
 
     def _loss_of_step(self) -> Any:
         if self._loss is not None:
-            return self._logged(self.trainer.callback_metrics, "loss", "training_step", self._loss)
+            return _named(self.trainer.callback_metrics, "loss", "training_step", self._loss)
         found = self.record.trained
         returned = found.get("loss") if isinstance(found, Mapping) else found
         if returned is None:
@@ -168,21 +168,12 @@ class Steps:
         scale = self.trainer.accumulate_grad_batches if self.module.automatic_optimization else 1
         return returned * scale  # the automatic loop has divided it
 
-    @staticmethod
-    def _logged(values: Mapping[str, Any], argument: str, step: str, name: str) -> Any:
-        for key, value in values.items():
-            if key.partition("/dataloader_idx_")[0] == name:
-                return value
-        raise ValueError(
-            f"{argument} must be a name that {step} logs, but is {name!r}; it logs {sorted(values)}"
-        )
-
     def evaluate(self, update: Gathered) -> Any:
         """The held-out loss on one batch: as logged, or as returned where `monitor` is None."""
         (batch,) = update.parts
         logged = self._validate(batch)
         if self.monitor is not None:
-            return self._logged(logged, "monitor", "validation_step", self.monitor)
+            return _named(logged, "monitor", "validation_step", self.monitor)
         return _loss_in(self.record.validated)
 
     def _validate(self, batch: Batch) -> dict[str, Any]:
@@ -198,7 +189,7 @@ class Steps:
             (logged, *_) = loop.run() or [{}]
         finally:
             trainer.training = True
-        return dict(logged)
+        return {name.partition("/dataloader_idx_")[0]: value for name, value in logged.items()}
 
     def choose_monitor(self, batch: Batch) -> bool:
         """Find out which value is the held-out loss; False if there is none. Changes the Trainer.
@@ -337,6 +328,14 @@ def horizon(trainer: Any, pace: Pace) -> int:
             "real run, or Trainer(max_epochs=…) or Trainer(max_steps=…)"
         )
     return math.ceil(left)
+
+
+def _named(values: Mapping[str, Any], argument: str, step: str, name: str) -> Any:
+    if name not in values:
+        raise ValueError(
+            f"{argument} must be a name that {step} logs, but is {name!r}; it logs {sorted(values)}"
+        )
+    return values[name]
 
 
 def _loss_in(returned: Any) -> Any:

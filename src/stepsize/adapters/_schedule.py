@@ -30,19 +30,24 @@ CORNERS = 24
 
 @dataclass(frozen=True)
 class Own:
-    """A trainer's own schedule: its shape, and the peak that it has at present."""
+    """A trainer's own schedule: its highest rate at present, and its shape, None where that was not read."""
 
-    schedule: Schedule
     peak: float
+    schedule: Schedule | None
 
 
 def own_schedule(
-    optimizers: list[torch.optim.Optimizer], scheduler: Any, steps: int, *, updates_per_step: int = 1
+    optimizers: list[torch.optim.Optimizer],
+    scheduler: Any,
+    steps: int,
+    *,
+    updates_per_step: int = 1,
+    read: bool = True,
 ) -> Own:
     """The schedule of the largest group's rate over the `steps` updates to come.
 
     `scheduler` is stepped once every `updates_per_step` updates; None, or one that waits for a metric, is a
-    fixed rate. Nothing is changed.
+    fixed rate. Without `read` its peak alone is found. Nothing is changed.
 
     Raises:
         ValueError: it has no form that is known here.
@@ -51,10 +56,17 @@ def own_schedule(
     largest = max(groups, key=lambda group: float(group.get("initial_lr", group["lr"])))
     if scheduler is None or isinstance(scheduler, ReduceLROnPlateau) or not hasattr(scheduler, "optimizer"):
         rate = float(largest["lr"])
-        return Own(fixed(rate), rate)
+        return Own(rate, fixed(rate))
     rates = _rates(scheduler, optimizers, largest, -(-steps // updates_per_step))
+    if not rates.max() > 0:
+        raise ValueError(
+            f"the scheduler must give a rate above 0, but {type(scheduler).__name__} gives 0 throughout: "
+            "leave it out where the rate is looked for"
+        )
+    if not read:
+        return Own(float(rates.max()), None)
     schedule = _read(scheduler, rates, steps, updates_per_step)
-    return Own(schedule, schedule.peak)
+    return Own(schedule.peak, schedule)
 
 
 def _rates(
@@ -75,11 +87,6 @@ def _rates(
 
 def _read(scheduler: Any, rates: np.ndarray, steps: int, updates_per_step: int) -> Schedule:
     run, by_update = Run(steps=steps), np.repeat(rates, updates_per_step)[:steps]
-    if not by_update.max() > 0:
-        raise ValueError(
-            f"schedule must be given, since {type(scheduler).__name__} gives a rate of 0 throughout: pass "
-            "schedule='cosine'"
-        )
     if (by_update == by_update[0]).all():
         return fixed(float(by_update[0]))
     ways: list[Callable[[], Schedule | None]] = [lambda: _recognised(by_update, run, 1e-5)]

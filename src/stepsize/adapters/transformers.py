@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from stepsize._check_task import integer
 from stepsize.adapters import required
-from stepsize.adapters._schedule import Own, lambda_lr, own_schedule
+from stepsize.adapters._schedule import lambda_lr, own_schedule
 from stepsize.adapters._transformers_loop import (
     UpdateSteps,
     held_by,
@@ -80,7 +81,7 @@ def find_lr(
 
     optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)  # accelerate's holds the other
     given = [one for one in (optimizer, trainer.lr_scheduler) if one is not None]
-    with preserved(trainer.model, *given, held_by(trainer, trainer.model)):
+    with preserved(trainer.model, *given, held_by(trainer, trainer.model)), _quiet():
         trainer.callback_handler.callbacks = [Measure()]
         with contextlib.suppress(_DoneError):
             trainer.train()
@@ -156,7 +157,6 @@ class _Question:
 class _Measured:
     advice: Advice
     ratios: list[list[float]]
-    own: Own
 
 
 def _measure(trainer: Any, question: _Question) -> _Measured:
@@ -177,7 +177,10 @@ def _measure(trainer: Any, question: _Question) -> _Measured:
         integer("steps", steps, at_least=1)
         optimizers = [trainer.optimizer.optimizer]
         scheduler = trainer.lr_scheduler if steady(trainer.lr_scheduler) else None
-        own = own_schedule(optimizers, scheduler, steps)
+        chosen = question.schedule
+        if chosen is None:
+            chosen = own_schedule(optimizers, scheduler, steps).schedule
+        assert chosen is not None
         held_out = held_out_batches(trainer)
         probe = Probe(
             driver.train,
@@ -191,10 +194,21 @@ def _measure(trainer: Any, question: _Question) -> _Measured:
             batches=training_updates(trainer, per_update),
             val=held_out,
             steps=steps,
-            schedule=own.schedule if question.schedule is None else question.schedule,
+            schedule=chosen,
             **question.options,
         )
-    return _Measured(advice, probe.ratios, own)
+    return _Measured(advice, probe.ratios)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what transformers says of a training: it says it again in the real one."""
+    before = _transformers.logging.get_verbosity()
+    try:
+        _transformers.logging.set_verbosity_error()
+        yield
+    finally:
+        _transformers.logging.set_verbosity(before)
 
 
 def _apply(trainer: Any, measured: _Measured, *, given: bool) -> None:
@@ -202,7 +216,7 @@ def _apply(trainer: Any, measured: _Measured, *, given: bool) -> None:
     advice, lr, scheduler = measured.advice, measured.advice.lr, trainer.lr_scheduler
     assert lr is not None
     trainer.args.learning_rate = lr
-    peaks = [lr * ratio for ratio in measured.ratios[0]]
+    peaks: list[Any] = [lr * ratio for ratio in measured.ratios[0]]
     groups = trainer.optimizer.param_groups
     if not given and isinstance(scheduler, LambdaLR):
         scheduler.base_lrs, at = peaks, scheduler.last_epoch
