@@ -207,7 +207,7 @@ def test_every_group_of_every_optimizer_gets_its_share_of_the_advised_rate(tmp_p
     for name, share in (("dicts in bfloat16", [0.25, 1.0]), ("adversarial", [0.25, 1.0])):
         setting, watched = SETTINGS[name], Watched(SETTINGS[name].asked.get("loss"))
         finder = StepsizeLRFinder(**QUICK, **setting.asked)
-        trainer = setting.make_trainer(tmp_path / name, callbacks=[finder, watched], max_epochs=2)
+        trainer = setting.make_trainer(tmp_path / name, callbacks=[finder, watched])
         trainer.fit(setting.module(), **setting.data())
         advice = finder.advice
         assert advice is not None
@@ -329,7 +329,13 @@ class Irregular(Classifier):
         (TwoLosses, {}, {}, ValueError, r"monitor must name the held-out loss.*\['loss/a', 'loss/b'\]"),
         (NeverSteps, {}, {"loss": "told"}, ValueError, "training_step must step the optimizers"),
         (Skips, {}, {}, ValueError, "on_train_batch_start must not return -1"),
-        (Irregular, {}, {}, ValueError, "schedule must be given, since the rates of LambdaLR have no form"),
+        (
+            Irregular,
+            {"max_epochs": 5},
+            {},
+            ValueError,
+            "schedule must be given, since the rates of LambdaLR have no form",
+        ),
         (
             Classifier,
             {"max_epochs": -1},

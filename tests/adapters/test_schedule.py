@@ -72,6 +72,7 @@ def test_the_schedule_has_the_rates_of_the_scheduler(make: Make, often: int) -> 
     scheduler = make(both[1])
     before = copy.deepcopy([one.state_dict() for one in (*both, *([scheduler] if scheduler else []))])
     own = own_schedule(both, scheduler, STEPS, updates_per_step=often)
+    assert own.schedule is not None
     after = [one.state_dict() for one in (*both, *([scheduler] if scheduler else []))]
     assert same(before, after)
     expected = stepped(scheduler, both[1], often)
@@ -85,6 +86,7 @@ def test_what_falls_from_epoch_to_epoch_over_many_of_them_is_taken_as_a_curve() 
     both = optimizers()
     scheduler = theirs.CosineAnnealingLR(both[1], 30)
     own = own_schedule(both, scheduler, 30 * 8, updates_per_step=8)
+    assert own.schedule is not None
     starts = stepped(scheduler, both[1], 8, 30 * 8)[::8]
     np.testing.assert_allclose(own.schedule.values(30 * 8)[::8], starts, atol=NEAR * 0.1)
     assert str(own.schedule).startswith("cosine")
@@ -93,6 +95,7 @@ def test_what_falls_from_epoch_to_epoch_over_many_of_them_is_taken_as_a_curve() 
 def test_a_scheduler_that_waits_for_a_metric_is_a_fixed_rate() -> None:
     both = optimizers()
     own = own_schedule(both, theirs.ReduceLROnPlateau(both[1]), STEPS)
+    assert own.schedule is not None
     assert (own.schedule.values(STEPS) == 0.1).all()
 
 
