@@ -39,7 +39,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*lr_scheduler.step"),  # Lightning's own first call, after a restart
 ]
 
-QUICK: dict[str, Any] = {"budget": "1 run", "lr_min": 3e-3, "lr_max": 30.0, "seeds": 1, "progress": False}
+QUICK: dict[str, Any] = {"budget": "0.1 runs", "lr_min": 3e-3, "lr_max": 30.0, "seeds": 1, "progress": False}
 
 
 @pytest.fixture(params=list(SETTINGS.values()), ids=list(SETTINGS))
