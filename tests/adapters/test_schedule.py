@@ -42,8 +42,8 @@ SCHEDULERS: dict[str, tuple[Make, int]] = {
 }
 
 
-CURVES = [SCHEDULERS[name][0] for name in ("a longer cosine, cut short", "one cycle")]
-"""Those that have the shape of no schedule that fills the run: they are taken as curves."""
+CURVES = [SCHEDULERS["a longer cosine, cut short"][0]]
+"""What has the shape of no schedule that fills the run is taken as a curve."""
 
 
 def optimizers() -> list[torch.optim.Optimizer]:
@@ -80,6 +80,21 @@ def test_the_schedule_has_the_rates_of_the_scheduler(make: Make, often: int) -> 
     np.testing.assert_allclose(own.schedule.values(STEPS), expected, rtol=1e-5, atol=near)
     assert own.peak == pytest.approx(expected.max())
     assert Schedule.parse(str(own.schedule.at(3.0))).values(STEPS).max() == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("cosine by update", "cosine(3)"),
+        ("one cycle", "3 * (one_cycle(top=17).over(59) | hold(lr=4e-06))"),
+        ("warm-up of one's own", "3 * (warmup(10, zero_first=True) | fixed())"),
+    ],
+)
+def test_it_is_written_as_a_person_would(name: str, text: str) -> None:
+    both = optimizers()
+    own = own_schedule(both, SCHEDULERS[name][0](both[1]), STEPS)
+    assert own.schedule is not None
+    assert str(own.schedule.at(3.0)) == text
 
 
 def test_what_falls_from_epoch_to_epoch_over_many_of_them_is_taken_as_a_curve() -> None:
