@@ -126,7 +126,7 @@ def _converted(scheduler: Any, run: Run, rates: np.ndarray) -> Schedule | None:
         except ValueError:  # its length is not the run's
             continue
         peak = float(rates.max() / values.max())
-        if np.allclose(values * peak, rates, rtol=1e-6, atol=1e-12 * rates.max()):
+        if np.allclose(values * peak, rates, rtol=1e-6, atol=1e-9 * rates.max()):
             return found * peak
     return None
 
