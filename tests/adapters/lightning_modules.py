@@ -212,7 +212,7 @@ class Setting:
             "enable_progress_bar": False,
             "enable_model_summary": False,
             "log_every_n_steps": 1,
-            "max_epochs": 3,
+            "max_epochs": 2,
         }
         return lightning.Trainer(**{**arguments, **self.trainer, **changes})
 
@@ -222,5 +222,5 @@ SETTINGS = {
     "accumulating": Setting(WithSchedule, {"accumulate_grad_batches": 2, "gradient_clip_val": 0.5}),
     "dicts in bfloat16": Setting(OnDicts, {"precision": "bf16-mixed"}),
     "adversarial": Setting(Adversarial, asked={"loss": "told"}),
-    "a data module": Setting(Classifier, {"max_steps": 20, "max_epochs": -1}, datamodule=True),
+    "a data module": Setting(Classifier, {"max_steps": 12, "max_epochs": -1}, datamodule=True),
 }

@@ -42,8 +42,8 @@ SCHEDULERS: dict[str, tuple[Make, int]] = {
 }
 
 
-CURVES = [SCHEDULERS[name][0] for name in ("a longer cosine, cut short", "one cycle")]
-"""Those that have the shape of no schedule that fills the run: they are taken as curves."""
+CURVES = [SCHEDULERS["a longer cosine, cut short"][0]]
+"""What has the shape of no schedule that fills the run is taken as a curve."""
 
 
 def optimizers() -> list[torch.optim.Optimizer]:
@@ -72,6 +72,7 @@ def test_the_schedule_has_the_rates_of_the_scheduler(make: Make, often: int) -> 
     scheduler = make(both[1])
     before = copy.deepcopy([one.state_dict() for one in (*both, *([scheduler] if scheduler else []))])
     own = own_schedule(both, scheduler, STEPS, updates_per_step=often)
+    assert own.schedule is not None
     after = [one.state_dict() for one in (*both, *([scheduler] if scheduler else []))]
     assert same(before, after)
     expected = stepped(scheduler, both[1], often)
@@ -81,10 +82,26 @@ def test_the_schedule_has_the_rates_of_the_scheduler(make: Make, often: int) -> 
     assert Schedule.parse(str(own.schedule.at(3.0))).values(STEPS).max() == pytest.approx(3.0)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("cosine by update", "cosine(3)"),
+        ("one cycle", "3 * (one_cycle(top=17).over(59) | hold(lr=4e-06))"),
+        ("warm-up of one's own", "3 * (warmup(10, zero_first=True) | fixed())"),
+    ],
+)
+def test_it_is_written_as_a_person_would(name: str, text: str) -> None:
+    both = optimizers()
+    own = own_schedule(both, SCHEDULERS[name][0](both[1]), STEPS)
+    assert own.schedule is not None
+    assert str(own.schedule.at(3.0)) == text
+
+
 def test_what_falls_from_epoch_to_epoch_over_many_of_them_is_taken_as_a_curve() -> None:
     both = optimizers()
     scheduler = theirs.CosineAnnealingLR(both[1], 30)
     own = own_schedule(both, scheduler, 30 * 8, updates_per_step=8)
+    assert own.schedule is not None
     starts = stepped(scheduler, both[1], 8, 30 * 8)[::8]
     np.testing.assert_allclose(own.schedule.values(30 * 8)[::8], starts, atol=NEAR * 0.1)
     assert str(own.schedule).startswith("cosine")
@@ -93,6 +110,7 @@ def test_what_falls_from_epoch_to_epoch_over_many_of_them_is_taken_as_a_curve() 
 def test_a_scheduler_that_waits_for_a_metric_is_a_fixed_rate() -> None:
     both = optimizers()
     own = own_schedule(both, theirs.ReduceLROnPlateau(both[1]), STEPS)
+    assert own.schedule is not None
     assert (own.schedule.values(STEPS) == 0.1).all()
 
 

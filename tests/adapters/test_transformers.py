@@ -19,7 +19,7 @@ from tests.adapters.small_language import InOrder, make_trainer, model
 from tests.loops import same
 from tests.report.samples import advice as sample_advice
 
-QUICK: dict[str, Any] = {"budget": "1 run", "lr_min": 2e-3, "lr_max": 0.1, "seeds": 1, "progress": False}
+QUICK: dict[str, Any] = {"budget": "0.1 runs", "lr_min": 2e-3, "lr_max": 0.1, "seeds": 1, "progress": False}
 
 
 class Stop(Exception):  # noqa: N818 - it is no error
@@ -109,12 +109,6 @@ def test_training_after_a_search_is_that_of_a_trainer_that_was_never_searched(tm
     assert same(ends[0], ends[1])
 
 
-def test_processes_of_the_real_run_are_accumulated_into_one_effective_batch(tmp_path: Path) -> None:
-    advice = find_lr(make_trainer(tmp_path), world_size=2, **QUICK)
-    assert advice.batch_size == 8 * 2 * 2
-    assert advice.steps == 2 * 2  # 40 sentences in updates of 32
-
-
 @pytest.mark.parametrize("given", [None, "rex"])
 def test_the_callback_trains_at_the_advised_rates_and_a_run_that_goes_on_keeps_them(
     given: str | None, tmp_path: Path
@@ -155,7 +149,7 @@ def test_an_advised_schedule_is_a_scheduler_that_a_trainer_takes(
         lr_scheduler(sample_advice(lr=None, status="flat"), optimizer)
 
 
-def test_a_trainer_with_optimizers_of_its_own_and_no_held_out_set(tmp_path: Path) -> None:
+def test_own_optimizers_no_held_out_set_and_the_processes_of_the_real_run(tmp_path: Path) -> None:
     net = model()
     head = [net.transformer.wte.weight]
     rest = [p for p in net.parameters() if p is not head[0]]
@@ -165,7 +159,9 @@ def test_a_trainer_with_optimizers_of_its_own_and_no_held_out_set(tmp_path: Path
     given = {"model": net, "optimizers": (optimizer, scheduler), "eval_dataset": None}
     trainer = make_trainer(tmp_path, given=given)
     before = copy.deepcopy([optimizer.state_dict(), scheduler.state_dict()])
-    advice = find_lr(trainer, **QUICK)
+    advice = find_lr(trainer, world_size=2, **QUICK)
+    assert advice.batch_size == 8 * 2 * 2
+    assert advice.steps == 2 * 2  # 40 sentences in updates of 32
     assert same(before, [optimizer.state_dict(), scheduler.state_dict()])
     assert trainer.optimizer is optimizer
     assert advice.loss_kind == "fresh training batches"

@@ -14,8 +14,8 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from stepsize.schedules import Bound, Run, Schedule, fixed, hold, piecewise, recognise
 from stepsize.schedules.algebra import Lasting, Sequence
+from stepsize.schedules.combine import sequence
 from stepsize.schedules.convert.recipe import ConversionError
-from stepsize.schedules.recognise import together
 from stepsize.training.state import preserved
 
 STAIRS = 16
@@ -112,15 +112,30 @@ def _converted(scheduler: Any, run: Run, rates: np.ndarray) -> Schedule | None:
     """By its class and parameters, where that gives the rates which it has."""
     try:
         schedule = Schedule.from_(scheduler)
-        values = schedule.values(run)
-    except (ConversionError, ValueError):
+    except ConversionError:
         return None
-    factor = float(rates.max() / values.max())
-    if not np.allclose(values * factor, rates, rtol=1e-6, atol=1e-12 * rates.max()):
-        return None
-    if isinstance(schedule, Lasting) and schedule._extent(run) == run.steps:
-        schedule = schedule.inner  # what fills the run needs no length
-    return (together(schedule) if isinstance(schedule, Sequence) else schedule) * factor
+    ways: list[Callable[[], Schedule]] = [lambda: schedule]
+    if isinstance(schedule, Lasting):
+        ways = [lambda: schedule.inner, *ways]  # what fills the run needs no length
+    if rates[-1] > 0:
+        ways.append(lambda: schedule | hold(lr=float(rates[-1] / rates.max()) * schedule.peak))
+    for way in ways:
+        try:
+            found = _of_peak_1(way())
+            values = found.values(run)
+        except ValueError:  # its length is not the run's
+            continue
+        peak = float(rates.max() / values.max())
+        if np.allclose(values * peak, rates, rtol=1e-6, atol=1e-9 * rates.max()):
+            return found * peak
+    return None
+
+
+def _of_peak_1(schedule: Schedule) -> Schedule:
+    """The same shape, written without the rate in each of its phases."""
+    if isinstance(schedule, Sequence):
+        return sequence(*(phase / schedule.peak for phase in schedule.phases))
+    return schedule.at(1.0)
 
 
 def _recognised(rates: np.ndarray, run: Run, tolerance: float) -> Schedule | None:

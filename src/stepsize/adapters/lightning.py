@@ -59,7 +59,7 @@ def find_lr(
 
     Returns:
         An `Advice`. Its `lr` is the peak rate of the largest param group; `batch_size` counts all samples of
-        an update.
+            an update.
 
     Raises:
         TypeError: `trainer` is no Lightning Trainer, or a loader is an iterator.

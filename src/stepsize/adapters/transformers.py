@@ -62,7 +62,7 @@ def find_lr(
 
     Returns:
         An `Advice`. Its `lr` is the peak rate, `TrainingArguments(learning_rate=…)`; `batch_size` is
-        per-device batch × accumulation × processes.
+            per-device batch × accumulation × processes.
 
     Raises:
         TypeError: `trainer` is no `transformers.Trainer`.

@@ -81,12 +81,12 @@ def _candidates(rates: Array, steps: int) -> Iterator[Schedule]:
         rest = rates[warm.steps :]
         if len(rest) >= 3:
             for after in (*whole(rest, steps - warm.steps), *hold_decay(rest, steps - warm.steps)):
-                yield together(warm.schedule | after)
+                yield _together(warm.schedule | after)
     yield from hold_decay(rates, steps)
     yield from pieces(rates)
 
 
-def together(schedule: Schedule) -> Schedule:
+def _together(schedule: Schedule) -> Schedule:
     """One factor in front where all phases have the same peak, as a person would write it."""
     phases = schedule.phases if isinstance(schedule, Sequence) else (schedule,)
     peak = phases[0].peak
