@@ -44,7 +44,7 @@ docs: $(VENV)/.docs ## build the documentation into site/
 picture: tune ## take README's picture of the report page anew (needs Chromium)
 	$(BIN)/python docs/picture.py out/mnist.html docs/images/report.png
 
-examples: $(VENV)/.core ## run every example; what they write goes to out/
+examples: $(VENV)/.dev ## run every example; what they write goes to out/
 	@mkdir -p out
 	@set -e; for example in examples/*.py; do echo "== $$example"; (cd out && $(abspath $(BIN))/python ../$$example); done
 

@@ -264,7 +264,7 @@ def device_of(tree: Batch) -> torch.device:
 def samples_in(batch: Batch) -> int:
     """The first dimension of the first tensor or array in a batch."""
     for leaf in tree_flatten(batch)[0]:
-        shape = getattr(leaf, "shape", ())
+        shape: tuple[int, ...] = getattr(leaf, "shape", ())
         if len(shape) > 0:
             return int(shape[0])
     return 1

@@ -58,7 +58,7 @@ class ForeignOptimizer(torch.optim.Optimizer):
         self.batch: Batch = None
         self.loss = float("nan")
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """One update of the other library's."""
         self.loss = float(self._update(self.batch, float(self.param_groups[0]["lr"])))
 

@@ -110,7 +110,7 @@ def probe(
 
     def step(state: Any, batch: Batch, lr: Any) -> tuple[Any, Any]:
         params, inner, key = state
-        keys = ()
+        keys: tuple[Any, ...] = ()
         if key is not None:
             key, drawn = jax.random.split(key)
             keys = (drawn,)

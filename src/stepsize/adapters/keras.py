@@ -69,8 +69,8 @@ def find_lr(
     batches, count = _batches(x, y, size, shuffled=True)
     val = None
     if validation_data is not None:
-        pair = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
-        source, _ = _batches(*pair, size, shuffled=False)
+        held, targets = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
+        source, _ = _batches(held, targets, size, shuffled=False)
         val = list(source(seed)) if callable(source) else source
     return _find_lr(probed, batches=batches, val=val, steps=_steps(epochs, steps, count), **options)
 
