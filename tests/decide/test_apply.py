@@ -202,6 +202,12 @@ def test_a_schedule_of_momentum_goes_with_it(spy: type[Spy]) -> None:
     [
         (lambda sgd: no_answer("flat", "all rates lose").apply(sgd), ValueError, "'flat': all rates lose"),
         (lambda sgd: advice().apply(sgd.state), TypeError, "must be a torch optimizer, .* but is a default"),
+        (lambda sgd: advice().apply([]), ValueError, "must not be an empty list"),
+        (
+            lambda sgd: advice(schedule_text="0.1 * (warmup('9 tokens') | hold())").apply(sgd),
+            ValueError,
+            "tokens_per_sample",
+        ),
         (
             lambda sgd: advice(group_ratios=((0.1, 1.0),)).apply(sgd),
             ValueError,

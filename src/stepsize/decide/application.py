@@ -21,6 +21,8 @@ def applied(
     """A scheduler for each optimizer, which has set it for the update `start` already."""
     if advice.lr is None:
         raise ValueError(f"no learning rate to apply, the advice is {advice.status!r}: {advice.why}")
+    if not optimizers:
+        raise ValueError("optimizer must not be an empty list: pass advice.apply(optimizer)")
     for optimizer in optimizers:
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TypeError(
@@ -28,6 +30,7 @@ def applied(
                 f"{type(optimizer).__name__}: pass advice.apply(optimizer)"
             )
     ratios = _ratios(advice.group_ratios, optimizers)
+    advice.schedule.resolve(advice.run)  # raises before anything is changed
     if isinstance(advice, TrainingAdvice):
         for optimizer in optimizers:
             _set_up(advice, optimizer)

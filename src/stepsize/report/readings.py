@@ -87,7 +87,7 @@ def _(result: Zoom) -> Iterator[Series]:
 @curves_of.register
 def _(result: Rehearsal) -> Iterator[Series]:
     for place, lr in enumerate(result.lrs):
-        yield Series(f"lr {lr:.3g}", result.updates, result.curves[:, place].mean(axis=0))
+        yield Series(f"lr {lr:g}", result.updates, result.curves[:, place].mean(axis=0))
 
 
 @curves_of.register
@@ -115,7 +115,7 @@ def _(result: NoiseScale) -> Iterator[Series]:
 def _(result: Runs) -> Iterator[Series]:
     for run in result.runs:
         cell = run.cell
-        place = f"lr {cell.lr:.3g} batch {cell.batch_size} {cell.schedule} seed {cell.seed}"
+        place = f"lr {cell.lr:g} batch {cell.batch_size} {cell.schedule} seed {cell.seed}"
         for name, (updates, values) in run.curves.items():
             yield Series(f"{name}/{place}", updates, values)
 
