@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from stepsize._version import __version__
@@ -140,6 +141,9 @@ __all__ = [
     "train",
     "tune",
 ]
+
+
+logging.getLogger("stepsize").addHandler(logging.NullHandler())  # whoever wants to hear it says so
 
 
 def __getattr__(name: str) -> Any:

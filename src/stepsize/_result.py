@@ -1,6 +1,6 @@
 """The base of every result: frozen, JSON-able, versioned, and free of live models.
 
-A result knows two doors to the layer above it, `plot` and `report`. They are opened by name when
+A result knows three doors to the layer above it, `plot`, `report` and `log_to`. They are opened by name when
 called, so that importing a result never imports matplotlib, and no lower layer depends on `report`.
 """
 
@@ -104,6 +104,17 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write the result as one self-contained HTML page."""
         importlib.import_module("stepsize.report").write_page(self, path)
+
+    def log_to(self, tracker: Any, name: str | None = None) -> None:
+        """Tell an experiment tracker: values, curves over updates, the words and a picture.
+
+        `tracker` is a `SummaryWriter` of TensorBoard, the module `mlflow`, a run of Weights & Biases, or a
+        `stepsize.trackers.Tracker`; it stays open. Everything stands under `name`, by default the kind of the
+        result, such as "advice".
+
+        Raises `TypeError` for any other tracker.
+        """
+        importlib.import_module("stepsize.report").log_to(self, tracker, name)
 
 
 class _Envelope(msgspec.Struct):

@@ -281,10 +281,11 @@ def device_of(tree: Batch) -> torch.device:
 
 
 def samples_in(batch: Batch) -> int:
-    """The first dimension of the first tensor in a batch, or what it says itself."""
+    """The first dimension of the first tensor or array in a batch, or what it says itself."""
     if isinstance(batch, Gathered):
         return batch.samples
     for leaf in tree_flatten(batch)[0]:
-        if isinstance(leaf, torch.Tensor) and leaf.ndim > 0:
-            return len(leaf)
+        shape: tuple[int, ...] = getattr(leaf, "shape", ())
+        if len(shape) > 0:
+            return int(shape[0])
     return 1

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils._pytree import tree_flatten
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, SequentialSampler
@@ -195,9 +196,15 @@ class _Epoch:
 
 
 def _equal(a: Batch, b: Batch) -> bool:
-    """Whether two batches hold the same; what is no tensor is compared as text."""
+    """Whether two batches hold the same."""
     (left, layout), (right, other) = tree_flatten(a), tree_flatten(b)
-    return layout == other and all(
-        torch.equal(x, y) if isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor) else str(x) == str(y)
-        for x, y in zip(left, right, strict=True)
-    )
+    return layout == other and all(map(_alike, left, right))
+
+
+def _alike(x: Any, y: Any) -> bool:
+    """Tensors and arrays by what they hold, anything else as text."""
+    if isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor):
+        return torch.equal(x, y)
+    if hasattr(x, "shape") and hasattr(y, "shape"):
+        return np.array_equal(x, y)
+    return str(x) == str(y)

@@ -14,10 +14,17 @@ from stepsize import find_lr
 from stepsize.adapters import ADAPTERS, Adapter, required
 
 every_adapter = pytest.mark.parametrize(("name", "adapter"), ADAPTERS.items(), ids=ADAPTERS)
+TRAINERS = {name: adapter for name, adapter in ADAPTERS.items() if adapter.trainer}
+every_trainer = pytest.mark.parametrize(("name", "adapter"), TRAINERS.items(), ids=TRAINERS)
 ROOT = Path(__file__).parents[2]
 
 
 @every_adapter
+def test_it_has_a_function_that_passes_on_what_find_lr_takes(name: str, adapter: Adapter) -> None:
+    assert {"steps", "options"} <= set(inspect.signature(adapter.load().find_lr).parameters)
+
+
+@every_trainer
 def test_it_has_a_function_and_a_callback_that_take_what_find_lr_takes(name: str, adapter: Adapter) -> None:
     module = adapter.load()
     ours = set(inspect.signature(find_lr).parameters)
@@ -48,7 +55,7 @@ def test_its_extra_installs_its_package(name: str, adapter: Adapter) -> None:
     assert any(line.startswith(adapter.packages[0].partition(".")[0]) for line in extra)
 
 
-@every_adapter
+@every_trainer
 def test_what_is_no_trainer_is_refused(name: str, adapter: Adapter) -> None:
     module = adapter.load()
     needed = [
@@ -62,10 +69,14 @@ def test_what_is_no_trainer_is_refused(name: str, adapter: Adapter) -> None:
 
 @every_adapter
 def test_it_is_documented_and_tested(name: str, adapter: Adapter) -> None:
-    assert f"stepsize.adapters.{name}" in (ROOT / "docs/trainers.md").read_text(encoding="utf-8")
-    assert f"::: stepsize.adapters.{name}" in (ROOT / "docs/reference/trainers.md").read_text(
-        encoding="utf-8"
+    pages = (
+        ("trainers.md", "reference/trainers.md")
+        if adapter.trainer
+        else ("other-trainers.md", "reference/adapters.md")
     )
+    guide, reference = ((ROOT / "docs" / page).read_text(encoding="utf-8") for page in pages)
+    assert f"stepsize.adapters.{name}" in guide
+    assert f"::: stepsize.adapters.{name}" in reference
     assert (ROOT / f"tests/adapters/test_{name}.py").is_file()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -199,6 +200,52 @@ def test_transformers_trains_at_the_advised_rates(name: str, tmp_path: Any, monk
     assert names["arguments"].per_device_train_batch_size == BATCH
 
 
+def keras() -> Any:
+    """Keras on torch, whose choice is made when it is first imported."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    return pytest.importorskip("keras")
+
+
+@every_schedule
+def test_keras_trains_at_the_advised_rates(schedule: str) -> None:
+    library, given = keras(), advised(schedule)
+    rates: list[float] = []
+
+    class Spying(library.optimizers.SGD):  # type: ignore[misc, name-defined]
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            rates.append(float(learning_rate))
+            super().update_step(gradient, variable, learning_rate)
+
+        def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
+            for gradient, variable in zip(grads, trainable_variables, strict=True):  # one by one
+                self.update_step(gradient, variable, learning_rate)
+
+    names: dict[str, Any] = {
+        "model": library.Sequential([library.Input((3,)), library.layers.Dense(1, use_bias=False)]),
+        "loss_function": "mse",
+        "x": INPUTS.numpy(),
+        "y": TARGETS.numpy(),
+        "make_optimizer": Spying,
+    }
+    with without_warnings():
+        exec(code(given, "Keras"), names)
+    np.testing.assert_allclose(rates, given.schedule.values(given.run), rtol=2e-6, atol=1e-7)
+
+
+def test_keras_takes_a_stream_as_it_comes() -> None:
+    library, given = keras(), advice(samples=None, steps=5, batch_size=4, schedule_text="0.1 * fixed()")
+    batches = [(INPUTS[i : i + 4].numpy(), TARGETS[i : i + 4].numpy()) for i in range(0, 20, 4)]
+    names: dict[str, Any] = {
+        "model": library.Sequential([library.Input((3,)), library.layers.Dense(1, use_bias=False)]),
+        "loss_function": "mse",
+        "batches": (batch for batch in batches),
+        "make_optimizer": library.optimizers.SGD,
+    }
+    with without_warnings():
+        exec(code(given, "Keras"), names)
+    assert int(names["optimizer"].iterations) == 5
+
+
 def without_warnings() -> Any:
     """Trainers of other projects warn of workers, loggers and what not."""
     import warnings
@@ -263,6 +310,32 @@ def test_optax_takes_the_same_updates_as_torch(settings: dict[str, str]) -> None
     }
     exec(code(given, "optax"), names)
     np.testing.assert_allclose(names["params"], weights.detach().numpy(), rtol=2e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_keras_takes_the_same_updates_as_torch_or_leaves_the_optimizer_to_the_reader(
+    settings: dict[str, str],
+) -> None:
+    library, given = keras(), advised("0.05 * fixed()", settings)
+    source = code(given, "Keras")
+    if settings["weight decay"] != "0" and settings["optimizer"] != "AdamW":
+        assert "optimizer = make_optimizer(schedule)" in source
+        return
+    net = library.Sequential([library.Input((3,)), library.layers.Dense(1, use_bias=False)])
+    net.set_weights([next(model().parameters()).detach().numpy().T])
+    names: dict[str, Any] = {"model": net, "loss_function": "mse", "x": INPUTS.numpy(), "y": TARGETS.numpy()}
+    whole = f"batch_size={BATCH}, epochs=3", f"batch_size={len(INPUTS)}, epochs={STEPS}"
+    assert whole[0] in source
+    with without_warnings():
+        exec(source.replace(*whole), names)
+    torch_names: dict[str, Any] = {
+        "model": model(),
+        "loss_function": nn.MSELoss(),
+        "train_set": torch.utils.data.TensorDataset(INPUTS, TARGETS),
+    }
+    exec(code(given, "PyTorch").replace(f"batch_size={BATCH}", f"batch_size={len(INPUTS)}"), torch_names)
+    ours = net.layers[0].kernel.value.detach().numpy().T
+    np.testing.assert_allclose(ours, torch_names["model"].weight.detach().numpy(), rtol=1e-4)
 
 
 def test_an_optimizer_that_is_not_known_is_left_to_the_reader() -> None:

@@ -312,3 +312,29 @@ def test_exp_does_not_drift() -> None:
     scheduler = exp(0.1, gamma=0.9999).as_torch(optimizer, 20_000)
     scheduler.step(20_000)
     assert lr(optimizer) == pytest.approx(0.1 * 0.9999**20_000, rel=1e-14)
+
+
+def test_a_planned_schedule_knows_its_run_and_is_still_the_same_schedule() -> None:
+    planned = cosine(0.1).on(STEPS)
+    assert planned.planned == Run(steps=STEPS)
+    assert planned == cosine(0.1)
+    assert hash(planned) == hash(cosine(0.1))
+    assert str(planned) == str(cosine(0.1))
+    assert cosine(0.1).planned is None
+    assert (planned * 2).planned is None  # a new schedule, of which nobody said what it is for
+    assert (planned.values() == cosine(0.1).values(STEPS)).all()
+    optimizer = sgd()
+    applied = []
+    scheduler = planned.as_torch(optimizer)
+    for _ in range(STEPS):
+        applied.append(lr(optimizer))
+        scheduler.step()
+    assert applied == planned.values().tolist()
+    assert [step for step, _ in planned.drive(sgd(), batches(10))] == list(range(STEPS))
+    assert planned.code("torch") == cosine(0.1).code("torch", STEPS)
+
+
+def test_without_a_run_only_endless_schedules_have_rates() -> None:
+    assert fixed(0.1).as_torch(sgd()).get_last_lr() == [0.1]
+    with pytest.raises(ValueError, match=r"values\(\) needs a run"):
+        fixed(0.1).values()

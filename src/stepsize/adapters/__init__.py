@@ -1,8 +1,8 @@
 """Other trainers: their objects become a `Probe`, and what they were set to becomes the question.
 
-To add one: write a file with a function `find_lr(trainer, …) -> Advice` and a callback class that finds the
-rate when training starts and applies it, and put its line into `ADAPTERS`. A file imports its framework by
-`required`, so that one that is not installed is named together with the command that installs it. The
+To add one: write a file with a function `find_lr(…) -> Advice` and, for a trainer, a callback class
+`StepsizeLRFinder` that finds the rate when training starts and applies it, and put its line into `ADAPTERS`.
+A framework that is not installed is named together with the command that installs it (`required`). The
 contract test then covers it.
 """
 
@@ -15,11 +15,15 @@ from types import ModuleType
 
 @dataclass(frozen=True)
 class Adapter:
-    """Where an adapter lives, the extra that installs its framework, and the packages that will do."""
+    """Where an adapter lives, the extra that installs its framework, and the packages that will do.
+
+    `trainer` says that the framework has a trainer, which a callback can be given to.
+    """
 
     home: str
     extra: str
     packages: tuple[str, ...]
+    trainer: bool = True
 
     def load(self) -> ModuleType:
         """Its module; raises `ImportError` with the command that installs what is missing."""
@@ -31,6 +35,8 @@ ADAPTERS: dict[str, Adapter] = {
         "stepsize.adapters.lightning", "lightning", ("lightning.pytorch", "pytorch_lightning")
     ),
     "transformers": Adapter("stepsize.adapters.transformers", "transformers", ("transformers",)),
+    "keras": Adapter("stepsize.adapters.keras", "keras", ("keras",), trainer=False),
+    "jax": Adapter("stepsize.adapters.jax", "optax", ("optax",), trainer=False),
 }
 """Every adapter by name. To add one: write a file here and its line; the contract test then covers it."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, overload
 
 import msgspec
 
@@ -11,6 +12,11 @@ from stepsize.decide.rehearsal import Rehearsal
 from stepsize.measure.curve import Curve
 from stepsize.schedules import Run, Schedule
 from stepsize.training import Cost
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from stepsize.schedules.torch_scheduler import StepsizeScheduler
 
 AdviceStatus = Literal[
     "ok",
@@ -48,7 +54,8 @@ class Advice(Result, frozen=True, kw_only=True, eq=False):
     losses were taken on. `start_loss` is the held-out loss before the first update, `expected_loss` the one
     that the longest rehearsal reached at `lr`; the real run, which is longer unless the rehearsal was a full
     one, should end lower. `prices` are what other rates would cost. `bracket` and `rehearsals` are the
-    evidence, in the order in which it was taken.
+    evidence, in the order in which it was taken. `group_ratios` are what each parameter group of each
+    optimizer got of a rate.
     """
 
     status: AdviceStatus
@@ -70,11 +77,12 @@ class Advice(Result, frozen=True, kw_only=True, eq=False):
     rehearsals: tuple[Rehearsal, ...]
     cost: Cost
     provenance: Provenance
+    group_ratios: tuple[tuple[float, ...], ...] = ()
 
     @property
     def schedule(self) -> Schedule:
-        """The schedule to train with, its peak at `lr`."""
-        return Schedule.parse(self.schedule_text)
+        """The schedule to train with, its peak at `lr`, planned for `run`: `schedule.as_torch(optimizer)`."""
+        return Schedule.parse(self.schedule_text).on(self.run)
 
     @property
     def run(self) -> Run:
@@ -82,6 +90,42 @@ class Advice(Result, frozen=True, kw_only=True, eq=False):
         if self.samples is None:
             return Run(steps=self.steps)
         return Run(steps=self.steps, samples=self.samples, batch_size=self.batch_size)
+
+    @overload
+    def apply(self, optimizer: Optimizer, *, start: int = ...) -> StepsizeScheduler: ...
+    @overload
+    def apply(self, optimizer: Sequence[Optimizer], *, start: int = ...) -> list[StepsizeScheduler]: ...
+    def apply(
+        self, optimizer: Optimizer | Sequence[Optimizer], *, start: int = 0
+    ) -> StepsizeScheduler | list[StepsizeScheduler]:
+        """Set an optimizer in use to what was advised, and keep it there with the scheduler returned.
+
+            scheduler = advice.apply(optimizer)
+            for batch in loader:
+                …
+                optimizer.step()
+                scheduler.step()
+
+        Every update then runs at the rate that the rehearsed schedule has there. Groups get the shares of it
+        that they were measured with; where these were all alike, the group with the largest rate gets the
+        schedule's and the others keep their proportion to it. Advice on training also sets momentum, betas
+        and weight decay, in groups that have no value of their own. Any other scheduler is to be left alone.
+
+        Args:
+            optimizer: the one to train with; or, as a probe has them, several in the same order, which get a
+                scheduler each.
+            start: updates of the run that are done already.
+
+        Raises:
+            ValueError: the advice has no rate; the groups, or for advice on training the optimizer's class,
+                are not those that it was measured with.
+            TypeError: not a torch optimizer.
+        """
+        from stepsize.decide.application import applied
+
+        several = isinstance(optimizer, (list, tuple))
+        schedulers = applied(self, optimizer if several else [optimizer], start)  # type: ignore[arg-type, list-item]
+        return schedulers if several else schedulers[0]
 
     def __str__(self) -> str:
         head = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from stepsize._check_task import integer, positive_rate
@@ -29,6 +30,9 @@ _JUDGED = {
     "training batches": "batches that are trained on",
 }
 """What stands in for validation data, as a warning says it."""
+
+
+_log = logging.getLogger("stepsize")
 
 
 @collective
@@ -99,7 +103,10 @@ def find_lr(
             trained, shape, seeds=seeds, lr_min=lr_min, lr_max=lr_max, budget=limit, reporter=reporter
         )
         verdict = _search(trained, search)
-    return _advice(trained, chosen, search, verdict)
+    advice = _advice(trained, chosen, search, verdict)
+    found = "no rate" if advice.lr is None else f"rate {advice.lr:.3g}"
+    _log.info("%s: %s [%s]: %s", advice.task, found, advice.status, advice.why)
+    return advice
 
 
 def checked_schedule(schedule: Schedule | str) -> Schedule:
@@ -164,4 +171,10 @@ def _advice(task: Trainable, schedule: Schedule, search: Search, verdict: Verdic
         rehearsals=tuple(search.rehearsals),
         cost=search.cost,
         provenance=provenance(device=str(task.device), seeds=seeds),
+        group_ratios=_group_ratios(task),
     )
+
+
+def _group_ratios(task: Trainable) -> tuple[tuple[float, ...], ...]:
+    """What each parameter group of each optimizer gets of a rate."""
+    return tuple(map(tuple, task.probe.ratios)) if isinstance(task, ProbeRun) else (task.group_ratios,)

@@ -6,6 +6,7 @@ measured until then is still there.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -59,6 +60,9 @@ FULL_LENGTH = 6
 BELOW_BROKEN = 3
 """Steps of the weeding grid from the rate that broke down in the range test to the middle of those that a
 round without a stack starts with: a factor of ten."""
+
+
+_log = logging.getLogger("stepsize")
 
 
 class Search:
@@ -192,6 +196,7 @@ class Search:
             self._task, self.lr_min, self.lr_max, seed=self.seeds[0], progress=self._reporter.advance
         )
         self._spent += self.bracket.cost.updates
+        _log.info("%s: a range test leaves rates from %.3g to %.3g", self._task.name, low, high)
         return low, high
 
     def _plan(self, span: float) -> Plan:
@@ -250,6 +255,8 @@ class Search:
         self, lrs: np.ndarray, steps: int, seeds: Sequence[int], phase: str, plan: Plan
     ) -> Rehearsal:
         self._reporter.phase(phase)
+        told = self._task.name, phase, len(lrs), float(np.min(lrs)), float(np.max(lrs)), len(seeds)
+        _log.info("%s: %s: %d rates from %.3g to %.3g, %d seeds", *told)
         result = rehearse(
             self._task,
             self._shape,
@@ -261,7 +268,9 @@ class Search:
             records=self._records,
             progress=self._reporter.advance,
         )
+        _log.info("%s: %s: %s", self._task.name, phase, _best_words(result))
         if result.engine_reason:
+            _log.info("%s: trained one run after another: %s", self._task.name, result.engine_reason)
             self._speed = replace(self._speed, stacks=False)
         if result.engine == "loop":
             self._spent += self._speed.looped(len(lrs), steps) * len(seeds)
@@ -296,6 +305,14 @@ def collapsed(longer: Rehearsal, shorter: Rehearsal) -> bool:
         return False
     gained = shorter.start_loss - shorter.mean[shorter.best]
     return bool(gained > 0 and longer.start_loss - longer.mean[longer.best] < KEPT * gained)
+
+
+def _best_words(result: Rehearsal) -> str:
+    if result.best is None:
+        return "every rate diverged"
+    loss, place = result.mean[result.best], result.best
+    start = f"{result.start_loss:.4g} at the start"
+    return f"lowest held-out loss {loss:.4g} at rate {result.lrs[place]:.3g}, {start}"
 
 
 def _centre(result: Rehearsal) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -79,6 +79,22 @@ class TrainingAdvice(Advice, frozen=True, kw_only=True, eq=False):
     checked_low: float | None
     checked_high: float | None
     omissions: tuple[Omission, ...]
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """What `settings` tell, by the optimizer's argument: momentum, nesterov, betas, weight_decay.
+
+        Raises `ValueError` for settings that are no numbers.
+        """
+        told, found = dict(self.settings), dict[str, Any]()
+        if "momentum" in told:
+            found["momentum"] = float(told["momentum"].removesuffix(" (Nesterov)"))
+            found["nesterov"] = told["momentum"].endswith(" (Nesterov)")
+        if "betas" in told:
+            found["betas"] = tuple(map(float, told["betas"].split(",")))
+        if "weight decay" in told:
+            found["weight_decay"] = float(told["weight decay"])
+        return found
 
     @property
     def epochs(self) -> float | None:

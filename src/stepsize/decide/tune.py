@@ -121,7 +121,10 @@ def tune(
             reporter=Onward(reporter),
         )
         tuning.run()
-    return _advice(tuning, own)
+    advice = _advice(tuning, own)
+    found = "no rate" if advice.lr is None else f"schedule {advice.schedule_text}"
+    _log.info("%s: batch %d, %s [%s]", advice.task, advice.batch_size, found, advice.status)
+    return advice
 
 
 def _advice(tuning: Tuning, own: Task) -> TrainingAdvice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,8 @@ from stepsize.measure.curve import Curve
 from stepsize.training import EngineName, Member, train
 from stepsize.training.engine import Progress
 from stepsize.training.probed import Trainable
+
+_log = logging.getLogger("stepsize")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ def measure_curve(
     ends = np.cumsum(plan.iters)
     members = [Member(lr=1.0, seed=seed) for seed in seeds]
     evaluate_at = [0, *ends.tolist()] if loss == "val" else []
+    told = task.name, len(plan.lrs), plan.lrs[0], plan.lrs[-1], len(members)
+    _log.info("%s: range test over %d rates from %.3g to %.3g, %d seeds", *told)
     history = train(
         task,
         members,

@@ -52,6 +52,13 @@ class CellRun(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     threads: int
     mates: int
 
+    @property
+    def curves(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Each curve by name: the updates done, and the values."""
+        held_out = {"val_loss": self.val_loss, **self.metrics}
+        curves = {name: (self.evaluated_at, values) for name, values in held_out.items()}
+        return {**curves, "train_loss": (self.train_at, self.train_loss)}
+
     def final(self, by: str = "val_loss") -> float:
         """The held-out loss, or a metric, at the end; NaN where the run diverged."""
         values = self.val_loss if by == "val_loss" else self.metrics[by]

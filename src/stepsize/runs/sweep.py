@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -31,6 +32,8 @@ from stepsize.schedules import Schedule
 from stepsize.task import Task
 from stepsize.training.probed import ProbeRun, Trainable, trainable
 from stepsize.training.ranks import collective
+
+_log = logging.getLogger("stepsize")
 
 
 @collective
@@ -114,7 +117,9 @@ def sweep(
         with contextlib.suppress(KeyboardInterrupt):  # what is finished is there, and the rest is missing
             for share, rates in _rounds(ledger, planner, halving):
                 _train_round(ledger, planner, share, rates, halving, chosen, reporter)
-        return assemble(ledger, study, ledger.calls(study.id)[-1], _backed_up(ledger))
+        runs = assemble(ledger, study, ledger.calls(study.id)[-1], _backed_up(ledger))
+    _log.info("%s: sweep %s, %d of %d cells", task.name, runs.status, len(runs), runs.planned)
+    return runs
 
 
 def _executor(executor: Literal["local", "ray"] | Executor, task: Trainable) -> Executor:
@@ -221,6 +226,8 @@ def _train_round(
     ledger.begin(planner.study, planner.arguments(halving), planner.keys)
     done = ledger.chosen(planner.study.id, [key for key, _ in cells])
     jobs = planner.jobs([(key, cell) for key, cell in cells if key not in done])
+    missing = sum(len(job.cells) for job in jobs)
+    _log.info("%s: sweep of %d cells, %d of them to be trained", planner.tasks.base.name, len(cells), missing)
     if not jobs:
         return
     reporter.expect(sum(job.updates for job in jobs))

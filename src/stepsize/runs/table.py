@@ -253,6 +253,15 @@ class Runs(Result, frozen=True, kw_only=True, eq=False):
 
         to_mlflow(self, experiment, tracking_uri=tracking_uri)
 
+    def to_wandb(self, project: str | None = None, **options: Any) -> None:
+        """Write each run's arguments and curves to Weights & Biases; wandb must be installed.
+
+        `options` go to `wandb.init`, such as `mode="offline"`.
+        """
+        from stepsize.runs.sinks import to_wandb
+
+        to_wandb(self, project, **options)
+
     def __len__(self) -> int:
         return len(self.runs)
 

@@ -19,7 +19,7 @@ Batch = TypeVar("Batch")
 class Dial:
     """A schedule and its controls on a run, read together at one update."""
 
-    def __init__(self, schedule: Schedule, run: Run | int) -> None:
+    def __init__(self, schedule: Schedule, run: Run | int | None) -> None:
         self.rate: Bound = schedule.rate.resolve(run)
         others = schedule.others if isinstance(schedule, Joint) else ()
         self.controls: dict[str, Bound] = {name: other.resolve(run) for name, other in others}
@@ -54,7 +54,7 @@ def drive(
     run = run if isinstance(run, Run) else Run(steps=run)
     if not 0 <= start <= run.steps:
         raise ValueError(f"start must lie in the run of {run.steps} updates, but got start={start}")
-    check_scale(optimizer, schedule.peak)
+    check_scale(optimizer, schedule)
     return _driven(Dial(schedule, run), optimizer, batches, run, start)
 
 

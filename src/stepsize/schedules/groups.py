@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
+
+    from stepsize.schedules.schedule import Schedule
 
 _RATIOS = "stepsize_ratios"
 """Key in a param group: its own hyperparameters divided by the optimizer's defaults, seen once.
@@ -15,17 +17,29 @@ It is saved with the optimizer's state, so a resumed run keeps the ratios that i
 """
 
 
-def check_scale(optimizer: Optimizer, peak: float) -> None:
+def check_scale(optimizer: Optimizer, schedule: Schedule) -> None:
     """Refuse a bare shape on an optimizer that has a rate of its own: one of the two was not meant.
 
     Raises `ValueError` with the call that says which.
     """
     rate = float(optimizer.defaults.get("lr") or 0.0)
-    if peak == 1.0 and rate not in (0.0, 1.0):
+    if schedule.planned is None and schedule.peak == 1.0 and rate not in (0.0, 1.0):
         raise ValueError(
             f"the schedule peaks at 1.0, but the optimizer was made with lr={rate:g}: rates are absolute, "
             f"so write {rate:g} * schedule, or make the optimizer with lr=1.0"
         )
+
+
+def share_out(optimizer: Optimizer, ratios: Sequence[float]) -> None:
+    """Let `set_rates` give each group this multiple of the rate, whatever rate it has of its own."""
+    for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
+        group.setdefault(_RATIOS, {})["lr"] = ratio
+
+
+def proportions(optimizer: Optimizer) -> list[float]:
+    """What each group gets of a rate so far: its own rate; if all are 0, what was shared out, or alike."""
+    own = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
+    return own if any(own) else [group.get(_RATIOS, {}).get("lr", 1.0) for group in optimizer.param_groups]
 
 
 def set_rates(optimizer: Optimizer, rate: float, controls: Mapping[str, float]) -> None:

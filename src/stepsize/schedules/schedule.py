@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -41,11 +42,12 @@ class Schedule(ABC):
     scales, `a * b` multiplies two on the same clock, `clip`, `over` and `along` do what they say.
     `repr` is the constructor call, and `Schedule.parse(str(s)) == s`.
 
-    A schedule knows no run. `resolve(run)` binds it to one and returns a function of the update
-    t = 0, 1, …: f(0) is the rate of the first update, and for t ≥ T the value f(T) holds.
+    A schedule is the same on every run. `resolve(run)` binds it to one and returns a function of the update
+    t = 0, 1, …: f(0) is the rate of the first update, and for t ≥ T the value f(T) holds. `on(run)` notes
+    the run that it is planned for, which is no part of what it is equal to, nor of its text.
     """
 
-    __slots__ = ()
+    __slots__ = ("_planned",)
 
     # -- what a kind of schedule defines ---------------------------------------------------------
     @property
@@ -124,6 +126,24 @@ class Schedule(ABC):
         return self
 
     # -- use -------------------------------------------------------------------------------------
+    def on(self, run: Run | int) -> Self:
+        """The same schedule, planned for a run: what takes a run takes this one unless another is given.
+
+        >>> from stepsize.schedules import linear
+        >>> linear(0.4).on(4).values().tolist()
+        [0.4, 0.30000000000000004, 0.2, 0.1]
+
+        Its rates are taken as they stand: `as_torch` and `drive` accept a peak of 1 for any optimizer.
+        """
+        planned = copy.copy(self)
+        object.__setattr__(planned, "_planned", run if isinstance(run, Run) else Run(steps=run))
+        return planned
+
+    @property
+    def planned(self) -> Run | None:
+        """The run that `on` noted; None for a schedule that was made any other way."""
+        return getattr(self, "_planned", None)
+
     def resolve(self, run: Run | int | None = None) -> Bound:
         """Bind to a run (or a number of updates) and get the function of the update.
 
@@ -137,9 +157,9 @@ class Schedule(ABC):
         bound.validate()
         return bound
 
-    def values(self, run: Run | int) -> Array:
+    def values(self, run: Run | int | None = None) -> Array:
         """The rate of every update of a run, shape (T,), float64."""
-        return self.resolve(run).values()
+        return self.resolve(self.planned if run is None else run).values()
 
     def controls(self, run: Run | int) -> dict[str, Array]:
         """What `along` put on the same clock, by name, each (T,) float64."""
@@ -211,13 +231,18 @@ class Schedule(ABC):
         """
         from stepsize.schedules.drive import drive
 
-        return drive(self, optimizer, batches, run=run, start=start)
+        return drive(self, optimizer, batches, run=self.planned if run is None else run, start=start)
 
-    def as_torch(self, optimizer: Optimizer, run: Run | int, *, start: int = 0) -> StepsizeScheduler:
-        """A `torch.optim.lr_scheduler.LRScheduler` whose whole state is one integer."""
+    def as_torch(
+        self, optimizer: Optimizer, run: Run | int | None = None, *, start: int = 0
+    ) -> StepsizeScheduler:
+        """A `torch.optim.lr_scheduler.LRScheduler` whose whole state is one integer.
+
+        Without a run, the one that the schedule is planned for, or its endless extension.
+        """
         from stepsize.schedules.torch_scheduler import StepsizeScheduler
 
-        return StepsizeScheduler(optimizer, self, run, start=start)
+        return StepsizeScheduler(optimizer, self, self.planned if run is None else run, start=start)
 
     def as_batch_growth(
         self,
@@ -237,13 +262,13 @@ class Schedule(ABC):
         """The same schedule as an object of another library; see `stepsize.schedules.convert`."""
         from stepsize.schedules.convert import to
 
-        return to(self, library, run, **options)
+        return to(self, library, self.planned if run is None else run, **options)
 
     def code(self, library: Library, run: Run | int | None = None) -> str:
         """The source text that builds the same schedule in another library."""
         from stepsize.schedules.convert import code
 
-        return code(self, library, run)
+        return code(self, library, self.planned if run is None else run)
 
     @staticmethod
     def from_(theirs: Any, **options: Any) -> Schedule:

@@ -21,10 +21,12 @@ class StepsizeScheduler(LRScheduler):
     It does not patch the optimizer, so there is no warning about the order of the two calls.
     """
 
-    def __init__(self, optimizer: Optimizer, schedule: Schedule, run: Run | int, *, start: int = 0) -> None:
+    def __init__(
+        self, optimizer: Optimizer, schedule: Schedule, run: Run | int | None, *, start: int = 0
+    ) -> None:
         if start < 0:
             raise ValueError(f"start must not be negative, but got {start}")
-        check_scale(optimizer, schedule.peak)
+        check_scale(optimizer, schedule)
         # LRScheduler.__init__ would wrap optimizer.step and take a first step of its own.
         self.optimizer = optimizer
         self.schedule = schedule

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from stepsize.decide.advice import Advice
+from stepsize.report.snippets.keras import keras_code
 from stepsize.report.snippets.lightning import lightning_code
 from stepsize.report.snippets.optax import optax_code
 from stepsize.report.snippets.pytorch import torch_code
@@ -19,6 +20,7 @@ LIBRARIES: dict[str, Callable[[Advice], str]] = {
     "Lightning": lightning_code,
     "transformers": transformers_code,
     "optax": optax_code,
+    "Keras": keras_code,
 }
 """To add one: write its function, advice to source text, and its line here; the test runs what it writes."""
 

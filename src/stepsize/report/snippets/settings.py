@@ -26,21 +26,14 @@ def settings_of(advice: Advice) -> Settings:
     """Read from an advice on training; one on the rate alone, or an optimizer not in the lists, has none."""
     if not isinstance(advice, TrainingAdvice):
         return Settings()
-    told = dict(advice.settings)
-    name = told.get("optimizer", "")
+    name = dict(advice.settings).get("optimizer", "")
     try:
+        told = advice.hyperparameters
         if name in WITH_MOMENTUM:
-            momentum = told["momentum"]
-            return Settings(
-                name,
-                momentum=float(momentum.removesuffix(" (Nesterov)")),
-                nesterov=momentum.endswith("(Nesterov)"),
-                weight_decay=float(told["weight decay"]),
-            )
+            return Settings(name, told["momentum"], told["nesterov"], weight_decay=told["weight_decay"])
         if name in WITH_BETAS:
-            first, second = told["betas"].split(",")
-            betas = (float(first), float(second))
-            return Settings(name, betas=betas, weight_decay=float(told["weight decay"]))
+            first, second = told["betas"]
+            return Settings(name, betas=(first, second), weight_decay=told["weight_decay"])
     except (KeyError, ValueError):  # an advice that was written by other hands
         pass
     return Settings()
