@@ -13,6 +13,7 @@ import torch
 from hypothesis import settings
 
 os.environ["MPLBACKEND"] = "Agg"
+os.environ["KERAS_BACKEND"] = "torch"  # chosen when keras is first imported
 
 # Examples that depend on nothing but the test; no deadline, since speed is a matter for benchmarks/.
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)

@@ -17,7 +17,6 @@ import stepsize as ss
 from tests.report.samples import advice, no_answer
 from tests.tasks import digits
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
 keras = pytest.importorskip("keras")
 ours = pytest.importorskip("stepsize.adapters.keras")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -200,15 +199,9 @@ def test_transformers_trains_at_the_advised_rates(name: str, tmp_path: Any, monk
     assert names["arguments"].per_device_train_batch_size == BATCH
 
 
-def keras() -> Any:
-    """Keras on torch, whose choice is made when it is first imported."""
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    return pytest.importorskip("keras")
-
-
 @every_schedule
 def test_keras_trains_at_the_advised_rates(schedule: str) -> None:
-    library, given = keras(), advised(schedule)
+    library, given = pytest.importorskip("keras"), advised(schedule)
     rates: list[float] = []
 
     class Spying(library.optimizers.SGD):  # type: ignore[misc, name-defined]
@@ -233,7 +226,10 @@ def test_keras_trains_at_the_advised_rates(schedule: str) -> None:
 
 
 def test_keras_takes_a_stream_as_it_comes() -> None:
-    library, given = keras(), advice(samples=None, steps=5, batch_size=4, schedule_text="0.1 * fixed()")
+    library, given = (
+        pytest.importorskip("keras"),
+        advice(samples=None, steps=5, batch_size=4, schedule_text="0.1 * fixed()"),
+    )
     batches = [(INPUTS[i : i + 4].numpy(), TARGETS[i : i + 4].numpy()) for i in range(0, 20, 4)]
     names: dict[str, Any] = {
         "model": library.Sequential([library.Input((3,)), library.layers.Dense(1, use_bias=False)]),
@@ -316,7 +312,7 @@ def test_optax_takes_the_same_updates_as_torch(settings: dict[str, str]) -> None
 def test_keras_takes_the_same_updates_as_torch_or_leaves_the_optimizer_to_the_reader(
     settings: dict[str, str],
 ) -> None:
-    library, given = keras(), advised("0.05 * fixed()", settings)
+    library, given = pytest.importorskip("keras"), advised("0.05 * fixed()", settings)
     source = code(given, "Keras")
     if settings["weight decay"] != "0" and settings["optimizer"] != "AdamW":
         assert "optimizer = make_optimizer(schedule)" in source

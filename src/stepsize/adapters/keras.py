@@ -19,7 +19,8 @@ try:
     import keras
 except ImportError as error:
     raise ImportError(
-        f"stepsize.adapters.keras needs keras ({error}): pip install 'stepsize[keras]'"
+        f"stepsize.adapters.keras needs Keras on torch ({error}): pip install 'stepsize[keras]', and set the "
+        "environment variable KERAS_BACKEND=torch before keras is first imported"
     ) from error
 
 if keras.backend.backend() != "torch":
