@@ -10,6 +10,7 @@ import numpy as np
 
 from stepsize._progress import Reporter, reporting
 from stepsize._result import finite_or_none, provenance
+from stepsize._untouched import untouched
 from stepsize.estimate.noise_scale import NoiseEstimate, noise_estimate, noise_of_nothing
 from stepsize.measure.gradients import (
     Group,
@@ -37,6 +38,7 @@ SUBSET = 256
 """Samples on which the Gauss-Newton matrix is taken."""
 
 
+@untouched
 def noise_scale(
     task: Task,
     lr: float,
@@ -104,7 +106,8 @@ def noise_scale(
     )
     with reporting(progress) as reporter:
         measurement = _Measurement(plan, reporter)
-        measurement.run()
+        if not plan.interrupted:
+            measurement.run()
     return measurement.result(unit)
 
 
@@ -115,7 +118,7 @@ class _Measurement:
         self._plan, self._reporter, self._group = plan, reporter, Group()
         self._points: list[NoisePoint] = []
         self._samples, self._started = 0, time.perf_counter()
-        self._interrupted = self._late = False
+        self._interrupted, self._late = plan.interrupted, False
 
     def run(self) -> None:
         plan = self._plan

@@ -11,6 +11,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from stepsize._check_task import integer, positive_rate
+from stepsize._untouched import untouched
 from stepsize.measure.curve import Curve
 from stepsize.measure.rising import RatePlan, measure_curve
 from stepsize.measure.zoom import Zoom, zoom_in
@@ -87,6 +88,7 @@ def range_test(
     zoom: Literal[True],
     progress: Progress | None = ...,
 ) -> Zoom: ...
+@untouched
 def range_test(
     task: Task | Probe,
     *,

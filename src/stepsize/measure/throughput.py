@@ -17,6 +17,7 @@ from stepsize._check_task import integer
 from stepsize._progress import Reporter, reporting
 from stepsize._result import provenance
 from stepsize._rng import isolated_rng
+from stepsize._untouched import untouched
 from stepsize.data import Stream, Tensors, first_batch, samples_in
 from stepsize.measure.live_bytes import LiveBytes
 from stepsize.measure.throughput_result import BatchSpeed, Throughput, ThroughputStatus
@@ -46,6 +47,7 @@ BISECTIONS = 3
 """Sizes tried between the largest that fitted and the smallest that did not."""
 
 
+@untouched
 def throughput(
     task: Task,
     batch_sizes: Sequence[int] | None = None,

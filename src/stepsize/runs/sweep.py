@@ -12,7 +12,8 @@ import msgspec
 
 from stepsize._progress import Reporter, reporting
 from stepsize._result import provenance
-from stepsize.runs.assemble import assemble
+from stepsize._untouched import untouched
+from stepsize.runs.assemble import assemble, none_finished
 from stepsize.runs.cell import TRAIN_POINTS, Cell
 from stepsize.runs.drive import Drive, Tally
 from stepsize.runs.executor import Executor, LocalExecutor
@@ -27,6 +28,7 @@ from stepsize.schedules import Schedule
 from stepsize.task import Task
 
 
+@untouched
 def sweep(
     task: Task,
     lr: float | Iterable[float],
@@ -88,11 +90,14 @@ def sweep(
     grid = grid_of(task, lr, batch_size, seeds, schedule, evaluate)
     chosen = _executor(executor)
     tasks = Tasks(task)
-    cells_of(grid, tasks)  # every batch size and schedule is checked before any work
-    study = study_of(
-        name or task.name, fingerprint(task, identity), versions(task), _description(task, grid.seeds)
-    )
     path = None if store is None else Path(store)
+    try:
+        cells_of(grid, tasks)  # every batch size and schedule is checked before any work
+        study = study_of(
+            name or task.name, fingerprint(task, identity), versions(task), _description(task, grid.seeds)
+        )
+    except KeyboardInterrupt:
+        return none_finished(name or task.name, task, grid, path)
     with Ledger(path) as ledger, reporting(progress) as reporter:
         planner = _Planner(study, grid, tasks, memory, TRAIN_POINTS if keep == "thinned" else None)
         with contextlib.suppress(KeyboardInterrupt):  # what is finished is there, and the rest is missing
