@@ -20,7 +20,7 @@ import torch
 Generator = torch.Generator | np.random.Generator | random.Random
 
 _included: ContextVar[tuple[Generator, ...] | None] = ContextVar("included", default=None)
-"""Generators of the user's own code, which are treated as the global ones are; None outside of `including`."""
+"""Generators of the user's own, which are treated as the global ones are; None outside of `including`."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A measurement leaves every random generator as it was: the global ones, and those of the user's own code."""
+"""A measurement leaves every random generator as it was: the global ones, and those of the user's own."""
 
 from __future__ import annotations
 

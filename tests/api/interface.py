@@ -18,6 +18,8 @@ from typer.main import get_command
 
 SNAPSHOT = Path(__file__).with_name("interface.txt")
 
+STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+
 MODULES = ("stepsize", "stepsize.schedules", "stepsize.estimate", "stepsize.datasets", "stepsize.chapter")
 """What `import` gives to users; of each, what its `__all__` lists."""
 
@@ -93,7 +95,7 @@ def signature(value: Any) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
             parts.append("*")
             keyword_only = True
-        stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        stars = STARS.get(parameter.kind, "")
         text = stars + parameter.name
         if parameter.annotation is not parameter.empty:
             text += f": {_text(parameter.annotation)}"

@@ -15,8 +15,9 @@ The public interface is no longer that of tests/api/interface.txt:
 
 {difference}
 
-If that is meant, do what docs/project/versions.md says: raise src/stepsize/_version.py (a line with - breaks
-users' code, a line with + adds to it), write a line into CHANGELOG.md, and accept the interface with `make api`.
+If that is meant, do what docs/project/versions.md says: raise src/stepsize/_version.py unless that was done
+since the last release (a line with - breaks users' code, a line with + adds to it), write a line into
+CHANGELOG.md, and accept the interface with `make api`.
 """
 
 

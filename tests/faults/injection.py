@@ -17,12 +17,13 @@ class Fault:
     """Something that goes wrong in the middle.
 
     `act` raises, or says by False that the call is to go wrong in silence: a loss becomes NaN, a stream ends.
-    `raises` are the errors that may come out, found in the chain of causes; none means that a result must.
+    What comes out must have one of `raises` among its causes, or name it by the words that it `says`.
     """
 
     name: str
     act: Callable[[], bool]
     raises: tuple[type[BaseException], ...]
+    says: str
 
 
 def _raising(error: Callable[[], BaseException]) -> Callable[[], bool]:
@@ -32,17 +33,18 @@ def _raising(error: Callable[[], BaseException]) -> Callable[[], bool]:
     return act
 
 
-EXCEPTION = Fault("exception", _raising(lambda: BrokenError("bad sample")), (BrokenError,))
-CTRL_C = Fault("Ctrl-C", _raising(KeyboardInterrupt), (KeyboardInterrupt,))
-MEMORY = Fault("memory", _raising(lambda: MemoryError("simulated")), (MemoryError,))
+EXCEPTION = Fault("exception", _raising(lambda: BrokenError("bad sample")), (BrokenError,), "bad sample")
+CTRL_C = Fault("Ctrl-C", _raising(KeyboardInterrupt), (KeyboardInterrupt,), "KeyboardInterrupt")
+MEMORY = Fault("memory", _raising(lambda: MemoryError("no room")), (MemoryError,), "no room")
 DEVICE_MEMORY = Fault(
     "device memory",
     _raising(lambda: torch.OutOfMemoryError("CUDA out of memory (simulated)")),
     (torch.OutOfMemoryError,),
+    "out of memory (simulated)",
 )
-NAN = Fault("NaN", lambda: False, (ValueError,))
-END = Fault("end of data", lambda: False, (ValueError, IndexError))
-WORKER = Fault("dead worker", lambda: False, (RuntimeError,))
+NAN = Fault("NaN", lambda: False, (), "nan")
+END = Fault("end of data", lambda: False, (IndexError, ValueError), "gave")
+WORKER = Fault("dead worker", lambda: False, (), "exited unexpectedly")
 
 IN_THE_LOSS = (EXCEPTION, CTRL_C, MEMORY, DEVICE_MEMORY, NAN)
 IN_THE_DATA = (EXCEPTION, CTRL_C, MEMORY, END)
@@ -78,8 +80,6 @@ class Trap:
 
 def causes(error: BaseException | None) -> list[BaseException]:
     """An error with all that led to it."""
-    found: list[BaseException] = []
-    while error is not None and error not in found:
-        found.append(error)
-        error = error.__cause__ or error.__context__
-    return found
+    if error is None:
+        return []
+    return [error, *causes(error.__cause__), *causes(error.__context__)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import random
@@ -21,8 +22,20 @@ from tests.loops import picture, same
 
 def traces(users: Users) -> dict[str, Any]:
     """A picture of everything that could be changed, by the name that a failure shows."""
-    held = {f"{type(item).__name__} ({place})": _held(item) for place, item in enumerate(users.held)}
-    return {**held, **_process()}
+    return {**held(users), **_process()}
+
+
+def held(users: Users) -> dict[str, Any]:
+    """The same of what the user holds alone."""
+    return {f"{type(item).__name__} ({place})": _held(item) for place, item in enumerate(users.held)}
+
+
+def settle() -> None:
+    """Let go of what waits to be collected, and let the queues of loaders that have ended close."""
+    gc.collect()
+    for thread in threading.enumerate():
+        if thread.name.startswith("QueueFeederThread"):
+            thread.join(10)
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

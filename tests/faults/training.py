@@ -1,19 +1,21 @@
-"""A user's training, small but with all that can be disturbed, and traps in its loss, its step and its data."""
+"""A user's training, small but with all that can be disturbed, and traps in loss, step and data."""
 
 from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
 import stepsize as ss
 from tests.faults.injection import Trap
@@ -53,18 +55,40 @@ class Augmented(Dataset[Any]):
         return self.x[index] + shift + 0.01 * torch.randn(3), self.y[index]
 
 
+WAIT, DIE, LIVE = 0, 1, 2
+
+
 class Samples(IterableDataset[Any]):
-    """For a `DataLoader` with a worker process, which may die after some of them."""
+    """For a `DataLoader` with a worker, which waits before sample `last` to be told what becomes of it.
+
+    It dies only while it is waited for: torch reports a dead worker by an exception wherever the process is.
+    """
 
     def __init__(self, last: int) -> None:
-        self.last = last
+        self.last, self.fate = last, RawValue("i", WAIT)
         self.x, self.y = data()
 
     def __iter__(self) -> Iterator[Any]:
-        for place, sample in enumerate(zip(self.x, self.y, strict=True)):
-            if place == self.last:
+        for place, sample in enumerate(zip(self.x.numpy(), self.y.numpy(), strict=True)):
+            while place == self.last and self.fate.value == WAIT:
+                time.sleep(0.001)
+            if place == self.last and self.fate.value == DIE:
                 os._exit(3)
             yield sample
+
+
+def _loaded(batch_size: int, doomed: bool) -> Iterator[Any]:
+    """The batches of a loader with a worker, which dies as its third batch is asked for, or lives."""
+    samples = Samples(2 * batch_size)
+    # Arrays go through a pipe. Tensors would be fetched from a worker that may be dead by then.
+    loader = iter(DataLoader(samples, batch_size=batch_size, num_workers=1, collate_fn=list))
+    try:
+        yield default_collate(next(loader))
+        yield default_collate(next(loader))
+        samples.fate.value = DIE if doomed else LIVE
+        yield from map(default_collate, loader)
+    finally:
+        samples.fate.value = samples.fate.value or LIVE
 
 
 @dataclass
@@ -138,8 +162,7 @@ def streamed(**changes: Any) -> Users:
     model, optimizer, scheduler = _in_use(partial(torch.optim.SGD, momentum=0.5))
 
     def stream(batch_size: int, seed: int) -> Iterator[Any]:
-        last = SAMPLES if users.reads.passes() else 2 * batch_size
-        return iter(DataLoader(Samples(last), batch_size=batch_size, num_workers=1))
+        return _loaded(batch_size, doomed=not users.reads.passes())
 
     users.held = [model, optimizer, scheduler]
     users.task = _task(model, ss.supervised(nn.CrossEntropyLoss()), stream, optimizer, **changes)

@@ -129,14 +129,18 @@ class _Measurement:
                 self._reporter.phase(f"noise scale at update {stop.update:,}")
                 self._reporter.advance(stop.update - done)
                 done = stop.update
-                self._points.append(self._point(stop))
+                point = self._point(stop)
+                if point is None:
+                    return
+                self._points.append(point)
                 if time.perf_counter() > plan.deadline:
                     self._late = stop.update != plan.at[-1]
                     return
         except KeyboardInterrupt:
             self._interrupted = True
 
-    def _point(self, stop: Waypoint) -> NoisePoint:
+    def _point(self, stop: Waypoint) -> NoisePoint | None:
+        """The estimate at a stop; None where gradients are not finite, though the losses were until there."""
         plan = self._plan
         samples = Samples(
             plan.task, plan.size, seed=plan.seed, share=self._group.rank, shares=self._group.size
@@ -152,6 +156,8 @@ class _Measurement:
             passes = 3 if plan.kind == "preconditioned" else 2
             self._samples += passes * count * plan.size * self._group.size
             self._reporter.advance(passes * count * plan.size // plan.task.batch_size)
+            if not np.isfinite([found.squares, found.products]).all():
+                return None
             total = self._estimate(*found.total, samples)
             enough = total.examples_needed <= total.examples
             if enough or count >= most or time.perf_counter() > plan.deadline:
