@@ -124,7 +124,7 @@ def test_a_reversed_stage_is_refused() -> None:
 
 
 def test_something_else_than_a_task_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"task must be a stepsize.Task, but is a Linear"):
+    with pytest.raises(TypeError, match=r"task must be a stepsize.Task or a Probe, but is a Linear"):
         ss.range_test(nn.Linear(2, 2))  # type: ignore[call-overload]
 
 
