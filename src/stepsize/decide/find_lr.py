@@ -55,8 +55,8 @@ def find_lr(
 
     The same task, arguments and seed on the same machine with the same number of threads give the same
     advice, unless the budget is a time. Nothing of the task is changed. Ctrl-C returns what is known so far,
-    with status "interrupted", and a budget in seconds that ends too soon does so with "out_of_time". A probe's
-    step is tried on two updates first: nothing is known until then, and Ctrl-C is raised.
+    with status "interrupted", and a budget in seconds that ends too soon does so with "out_of_time". The step
+    of a probe is tried on two updates first: nothing is known until then, and Ctrl-C is raised.
 
     Args:
         task: what to train; or a `Probe`, a training loop of one's own.
