@@ -9,14 +9,22 @@ PYTHON ?= python3 python3.13 python3.12 python3.11 python3.14 python
 VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
+# What the wheel, and the oldest and newest dependencies, are tried with: what trains, measures and decides, and needs no
+# extra and no more than minutes.
+CORE := -m "not slow" -k "not curvlinops" tests/estimate tests/training tests/measure tests/test_task.py tests/test_probe.py tests/test_data.py \
+  tests/test_losses.py tests/test_continued.py tests/test_public_api.py tests/api tests/decide/test_find_lr.py \
+  tests/decide/test_warmup.py tests/runs/test_sweep.py tests/runs/test_ledger.py tests/schedules/test_formulas.py \
+  tests/schedules/test_algebra.py tests/schedules/test_drive.py tests/contracts/test_schedules.py
 # Twice quiet: errors alone.
 PIP := $(BIN)/python -m pip --quiet --quiet --no-input --disable-pip-version-check
 INSTALL := $(PIP) install --constraint constraints.txt
+PIPX := PIP_CONSTRAINT=$(abspath constraints.txt) PIPX_HOME=$(abspath out/pipx) PIPX_BIN_DIR=$(abspath out/pipx/bin) \
+  $(BIN)/pipx
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # two installations into one environment would break each other
-.PHONY: help tune test lint format docs picture examples bench regret package clean
+.PHONY: help tune test lint format docs picture examples bench regret api package compat clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -63,16 +71,26 @@ bench: $(VENV)/.dev ## measure the engine against its rivals; the tables go to b
 regret: $(VENV)/.regret ## what every rate finder's answers are worth (hours; goes on where it was stopped)
 	$(BIN)/python -m benchmarks.regret $(or $(ARGS),--budgets)
 
-package: $(VENV)/.package ## build the wheel and the sdist, and run what the wheel holds
-	rm -rf dist
+api: $(VENV)/.dev ## accept the public interface as it is now: writes tests/api/interface.txt
+	$(BIN)/python -m tests.api.interface
+
+package: $(VENV)/.package ## build the wheel and the sdist, and test the wheel in an environment of its own
+	rm -rf dist out/sdist
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/twine check --strict dist/*
-	$(BIN)/python -m venv --clear out/wheel
-	out/wheel/bin/python -m pip install --quiet --disable-pip-version-check --no-deps dist/*.whl
-	@echo "The wheel alone, with the dependencies of $(VENV):"
-	@dependencies=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && cd out && \
-	PYTHONPATH=$$dependencies wheel/bin/stepsize --help >/dev/null && \
-	PYTHONPATH=$$dependencies wheel/bin/python -c 'import stepsize as ss; print(ss.__file__, ss.datasets.mnist_task())'
+	mkdir -p out/sdist
+	tar -xzf dist/*.tar.gz -C out/sdist --strip-components 1
+	rm -rf out/sdist/src # so that nothing but the wheel can be imported
+	@echo "Installing the wheel and what it depends on with pipx, in an environment of its own (a minute)"
+	rm -rf out/pipx
+	$(PIPX) install --quiet --python $(abspath $(BIN))/python dist/*.whl
+	out/pipx/bin/stepsize --version
+	$(PIPX) inject --quiet stepsize pytest hypothesis pytest-xdist
+	cd out/sdist && OMP_NUM_THREADS=1 ../pipx/venvs/stepsize/bin/python -m pytest -q -p no:cacheprovider \
+	  -n auto --maxprocesses 4 --dist loadfile $(CORE)
+
+compat: $(VENV)/.made ## run the core tests with the oldest dependencies that are supported, and with the newest
+	.ci/compat $(CORE)
 
 clean: ## remove everything that these commands made
 	rm -rf $(VENV) build dist out site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -52,10 +52,10 @@ class UsersLoop:
     def picture(self) -> list[Any]:
         """A copy of everything that could have been changed, to be compared with `same`."""
         items = (*self.state, *self.optimizers, *self.watched, torch.default_generator)
-        return [_picture(item) for item in items]
+        return [picture(item) for item in items]
 
 
-def _picture(item: Any) -> Any:
+def picture(item: Any) -> Any:
     if isinstance(item, nn.Module):
         grads = [None if p.grad is None else p.grad.clone() for p in item.parameters()]
         hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in item.modules()]

@@ -23,6 +23,7 @@ from stepsize._check_task import (
 )
 from stepsize._continued import Continued
 from stepsize._rng import isolated_rng
+from stepsize._untouched import drawing_untouched
 from stepsize.data import Batch, Source, Stream, Tensors, as_source, batches, first_batch, hold_out
 from stepsize.losses import accuracy, supervised
 from stepsize.schedules import Run
@@ -130,7 +131,7 @@ class Task:
         self.samples: int | None = None if isinstance(self.train, Stream) else self.train.size
         self.batch_size = self._checked_batch_size(batch_size)
         self.steps = self._checked_steps(epochs, steps)
-        with isolated_rng(self.seed):
+        with drawing_untouched(self._arguments), isolated_rng(self.seed):
             first = first.to(self.device)
             trial, self.group_ratios = check_optimizer(optimizer, self._params, first)
             self._optimizer_name = type(trial).__name__
@@ -236,7 +237,7 @@ class Task:
 
     def capabilities(self) -> Capabilities:
         """What can be measured on this task and, for what cannot, why; found by trying on two samples."""
-        with isolated_rng(self.seed):
+        with drawing_untouched(self._arguments), isolated_rng(self.seed):
             return probe_capabilities(
                 self.make_model(self.seed), self.loss, self.trial_batch(4), self.loss_kind
             )

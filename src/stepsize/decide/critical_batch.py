@@ -12,8 +12,9 @@ from msgspec import structs
 from scipy import special
 
 from stepsize._check_task import positive_rate
-from stepsize._progress import Deadline, OutOfTimeError, Reporter, reporting
+from stepsize._progress import Deadline, OutOfTimeError, Reporter, Silent, reporting
 from stepsize._result import provenance
+from stepsize._untouched import untouched
 from stepsize.decide.batch_plan import ABOVE, BELOW, DOWN, GRID, UP, BatchPlan, planned
 from stepsize.decide.budget import OVERTIME, Budget
 from stepsize.decide.critical_batch_result import (
@@ -49,6 +50,7 @@ NEAR = 1.1
 _log = logging.getLogger("stepsize")
 
 
+@untouched
 def critical_batch(
     task: Task,
     batch_sizes: Sequence[int] | None = None,
@@ -102,7 +104,10 @@ def critical_batch(
         raise ValueError(f"targets must be finite losses, but are {list(targets)}")
     started = time.perf_counter()
     share = 1.0 if lr is not None else 1.0 - FIRST
-    plan = planned(task, batch_sizes, seeds, budget, share=share)
+    try:
+        plan = planned(task, batch_sizes, seeds, budget, share=share)
+    except KeyboardInterrupt:
+        return _interrupted_at_once(task, seeds, started)
     (announce or _log.info)(_announcement(plan))
     with reporting(progress) as reporter:
         if plan.limit is not None:
@@ -111,8 +116,20 @@ def critical_batch(
         measured.run(lr)
         prediction = None
         if noise and measured.targets and not measured.ended:
-            prediction = _prediction(measured, reporter)
+            try:
+                prediction = _prediction(measured, reporter)
+            except KeyboardInterrupt:
+                measured.ended = "interrupted"
     return _result(measured, prediction)
+
+
+def _interrupted_at_once(task: Task, seeds: int, started: float) -> CriticalBatch:
+    """Ctrl-C came while batch sizes were tried out and timed: nothing was measured."""
+    chosen = tuple(task.seed + i for i in range(seeds))
+    plan = BatchPlan(sizes=(), base=task.batch_size, seeds=chosen, steps=0, seconds=0.0, limit=None)
+    nothing = Rounds(task, plan, None, Silent(), started)
+    nothing.ended = "interrupted"
+    return _result(nothing, None)
 
 
 class Rounds:

@@ -10,6 +10,7 @@ import numpy as np
 
 from stepsize._progress import Reporter, reporting
 from stepsize._result import provenance
+from stepsize._untouched import untouched
 from stepsize.decide.batch_advice import BatchAdvice, BatchStatus, BatchTime, Choice, Objective
 from stepsize.decide.budget import Budget
 from stepsize.decide.critical_batch import critical_batch
@@ -23,6 +24,7 @@ PACE_SHARE = 0.1
 """Share of the budget that timing updates may take."""
 
 
+@untouched
 def find_batch_size(
     task: Task,
     objective: Objective = "time",

@@ -6,12 +6,13 @@ import logging
 from typing import Any
 
 from stepsize._check_task import integer, positive_rate
-from stepsize._progress import OutOfTimeError, Reporter, reporting
+from stepsize._progress import OutOfTimeError, Reporter, Silent, reporting
 from stepsize._result import finite_or_none, provenance
+from stepsize._untouched import untouched
 from stepsize.decide.advice import Advice
 from stepsize.decide.budget import Budget
 from stepsize.decide.plan import DOUBT
-from stepsize.decide.rehearsal import Shape
+from stepsize.decide.rehearsal import Rehearsal, Shape
 from stepsize.decide.search import Search
 from stepsize.decide.verdict import Verdict, judge, known_so_far, learns
 from stepsize.probe import Probe
@@ -35,6 +36,7 @@ _JUDGED = {
 _log = logging.getLogger("stepsize")
 
 
+@untouched
 @collective
 def find_lr(
     task: Task | Probe,
@@ -59,7 +61,8 @@ def find_lr(
 
     The same task, arguments and seed on the same machine with the same number of threads give the same
     advice, unless the budget is a time. Nothing of the task is changed. Ctrl-C returns what is known so far,
-    with status "interrupted", and a budget in seconds that ends too soon does so with "out_of_time".
+    with status "interrupted", and a budget in seconds that ends too soon does so with "out_of_time". The step
+    of a probe is tried on two updates first: nothing is known until then, and Ctrl-C is raised.
 
     Args:
         task: what to train; or a `Probe`, a training loop of one's own.
@@ -121,18 +124,17 @@ def checked_schedule(schedule: Schedule | str) -> Schedule:
 
 
 def _search(task: Trainable, search: Search) -> Verdict:
-    held_out = held_out_samples(task)
     rehearsals = search.rehearsals
     try:
         search.run()
         last = rehearsals[-1]
         if last.best is not None and last.steps < task.steps and not learns(last):
             search.full_length()
-        verdict = judge(rehearsals, trained=task.samples, held_out=held_out)
+        verdict = _judged(task, rehearsals)
         while verdict.lr is not None and verdict.shift is not None and verdict.doubt > DOUBT:
             if not search.refine(verdict.lr, verdict.shift):
                 break
-            verdict = judge(rehearsals, trained=task.samples, held_out=held_out)
+            verdict = _judged(task, rehearsals)
         return verdict
     except OutOfTimeError:
         # A round that ended while its best rate stood at the edge says only that the next one is to be tried.
@@ -141,7 +143,25 @@ def _search(task: Trainable, search: Search) -> Verdict:
             return known_so_far("out_of_time", search.rehearsals, search.bracket)
     except KeyboardInterrupt:
         return known_so_far("interrupted", rehearsals, search.bracket)
-    return judge(rehearsals, trained=task.samples, held_out=held_out)
+    return _judged(task, rehearsals)
+
+
+def _judged(task: Trainable, rehearsals: list[Rehearsal]) -> Verdict:
+    return judge(rehearsals, trained=task.samples, held_out=held_out_samples(task))
+
+
+def interrupted_at_once(task: Task, schedule: Schedule) -> Advice:
+    """What there is to say where Ctrl-C came before a search began."""
+    search = Search(
+        task,
+        Shape.of(schedule, task),
+        seeds=None,
+        lr_min=LR_MIN,
+        lr_max=LR_MAX,
+        budget=None,
+        reporter=Silent(),
+    )
+    return _advice(task, schedule, search, known_so_far("interrupted", [], None))
 
 
 def _advice(task: Trainable, schedule: Schedule, search: Search, verdict: Verdict) -> Advice:

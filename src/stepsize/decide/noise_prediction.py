@@ -20,7 +20,10 @@ PRECISION = 0.2
 def prediction_from_noise(
     task: Task, lr: float, updates: int, seconds: float | None, reporter: Reporter
 ) -> Prediction:
-    """Measure the noise scale along the first `updates` updates at the task's batch size and rate."""
+    """Measure the noise scale along the first `updates` updates at the task's batch size and rate.
+
+    Raises `KeyboardInterrupt` where Ctrl-C ended that: what would follow is not wanted either.
+    """
     if seconds is not None and seconds <= 0:
         return _none("No time was left for the noise scale.")
     run = copy.copy(task)
@@ -29,6 +32,8 @@ def prediction_from_noise(
         noise = noise_scale(run, lr, steps=run.steps, precision=PRECISION, seconds=seconds, progress=reporter)
     except (ValueError, RuntimeError) as error:
         return _none(f"The noise scale could not be measured: {error}")
+    if noise.status == "interrupted":
+        raise KeyboardInterrupt
     return mean_noise(noise)
 
 

@@ -14,6 +14,7 @@ import torch
 from stepsize._check_task import integer, positive_rate
 from stepsize._progress import Deadline, OutOfTimeError, Reporter, reporting
 from stepsize._result import provenance
+from stepsize._untouched import untouched
 from stepsize._words import duration
 from stepsize.decide.best_rates import BestRates, with_batch_size
 from stepsize.decide.budget import OVERTIME, Budget
@@ -34,11 +35,13 @@ AnyRule = Rule | Literal["measured"]
 NOISE_SHARE = 0.25
 """Share of the run along which the noise scale is averaged."""
 
+INTERRUPTED = "Interrupted before there was anything to answer from."
 NO_NOISE = "All samples have the same gradient, so that the best rate does not depend on the batch size."
 
 _log = logging.getLogger("stepsize")
 
 
+@untouched
 def scale_lr(
     task_or_rate: Task | Hyperparameters | float,
     from_: int | None = None,
@@ -155,10 +158,15 @@ def _of_task(
         positive_rate("lr", lr)
     with reporting(progress) as reporter:
         if rule == "measured":
-            sizes = sizes_to_measure(task, begin, end, batch_sizes)
-            rates = BestRates(
-                task, sizes, schedule, lr=lr, at=begin, seeds=seeds, budget=budget, reporter=reporter
-            )
+            try:
+                sizes = sizes_to_measure(task, begin, end, batch_sizes)
+                rates = BestRates(
+                    task, sizes, schedule, lr=lr, at=begin, seeds=seeds, budget=budget, reporter=reporter
+                )
+            except KeyboardInterrupt:
+                nothing = Cost(updates=0, samples=0, seconds=0.0, runs=0.0)
+                found = _nothing("interrupted", INTERRUPTED, None, begin, end, rule)
+                return _with(found, task, nothing, 0.0, ())
             announce(
                 f"Best rates at batch {', '.join(f'{size:,}' for size in sizes)}: "
                 f"{seeds} seed{'s' if seeds > 1 else ''} over "
@@ -187,17 +195,19 @@ def _rule_on_task(
     small = with_batch_size(task, from_)
     settings = _settings(small, 1.0)  # refuses an unknown optimizer before anything is measured
     updates = max(1, math.ceil(NOISE_SHARE * small.steps))
-    if lr is None or noise is None:
-        pace = duration(seconds_per_update(small) * updates)
-        parts = [*(["a rate"] if lr is None else []), *(["the noise scale"] if noise is None else [])]
-        announce(f"Measuring {' and '.join(parts)}: {updates:,} updates take about {pace} on this machine.")
-    limit = None if budget is None else in_seconds(small, budget)
-    if limit is not None:
-        reporter = Deadline(reporter, started + OVERTIME * limit)
     why = ""
     cost, scale = Cost(updates=0, samples=0, seconds=0.0, runs=0.0), _samples_of(noise)
     status: ScaleStatus = "no_answer"
     try:
+        if lr is None or noise is None:
+            pace = duration(seconds_per_update(small) * updates)
+            parts = [*(["a rate"] if lr is None else []), *(["the noise scale"] if noise is None else [])]
+            announce(
+                f"Measuring {' and '.join(parts)}: {updates:,} updates take about {pace} on this machine."
+            )
+        limit = None if budget is None else in_seconds(small, budget)
+        if limit is not None:
+            reporter = Deadline(reporter, started + OVERTIME * limit)
         lr, cost = known_rate(small, lr, schedule=schedule, budget=budget, progress=reporter)
         settings = _settings(small, lr)
         if noise is None:
@@ -208,8 +218,10 @@ def _rule_on_task(
                 scale, why = None, NO_NOISE
     except OutOfTimeError:
         status, why = "out_of_time", "The budget ended before a rate was found: pass lr=, or a larger one."
+    except KeyboardInterrupt:
+        status, why = "interrupted", INTERRUPTED
     seconds = time.perf_counter() - started
-    if lr is None or (scale is None and rule in ("adascale", "surge")):
+    if lr is None or status == "interrupted" or (scale is None and rule in ("adascale", "surge")):
         found = _nothing(status, why, settings, from_, to, rule)
         return _with(found, task, cost, seconds, ())
     found = _by_rule(settings, from_, to, rule, scale, task.samples, averages)
@@ -217,7 +229,7 @@ def _rule_on_task(
 
 
 def _nothing(
-    status: ScaleStatus, why: str, before: Hyperparameters, from_: int, to: int, rule: Rule
+    status: ScaleStatus, why: str, before: Hyperparameters | None, from_: int, to: int, rule: AnyRule
 ) -> RateScaling:
     """No rate, since what the rule needs is not known."""
     return RateScaling(

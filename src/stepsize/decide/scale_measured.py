@@ -69,8 +69,11 @@ def scaled_as_measured(
         status = "edge"
     ceiling, warnings = None, list(rates.warnings)
     if curvature and status in ("ok", "edge"):
-        ceiling, warning = _ceiling(with_batch_size(task, from_), rows, fits, from_, reporter)
-        warnings += [warning] if warning else []
+        try:
+            ceiling, warning = _ceiling(with_batch_size(task, from_), rows, fits, from_, reporter)
+            warnings += [warning] if warning else []
+        except KeyboardInterrupt:
+            status = "interrupted"
     end = with_batch_size(task, to)
     before = after = None
     moves: tuple[Move, ...] = ()
@@ -137,11 +140,16 @@ def rate_at(fits: RateFits, size: int) -> RateAt:
 def _ceiling(
     task: Task, rows: Sequence[BestRate], fits: RateFits | None, from_: int, reporter: Reporter
 ) -> tuple[float | None, str]:
-    """The rate from which on updates are unstable early in the run; or None and why."""
+    """The rate from which on updates are unstable early in the run; or None and why.
+
+    Raises `KeyboardInterrupt` where Ctrl-C ended the measurement.
+    """
     if fits is None or not rows:
         return None, ""
     after = min(CURVED_AFTER, task.steps // 10)
     found = sharpness(task, fits.rate(from_), checkpoints=(after,), progress=reporter)
+    if found.status == "interrupted":
+        raise KeyboardInterrupt
     if found.ceiling is not None:
         return found.ceiling, ""
     reason = found.points[-1].ceiling_reason if found.points else found.why

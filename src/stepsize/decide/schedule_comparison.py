@@ -12,6 +12,7 @@ import numpy as np
 from stepsize._check_task import integer, positive_rate
 from stepsize._progress import OutOfTimeError, Reporter, reporting
 from stepsize._result import finite_or_none, provenance
+from stepsize._untouched import untouched
 from stepsize._words import duration
 from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import checked_schedule
@@ -48,6 +49,7 @@ _UNIT = "1 * ("
 _log = logging.getLogger("stepsize")
 
 
+@untouched
 def compare_schedules(
     task: Task,
     schedules: Sequence[Schedule | str] | None = None,
@@ -101,17 +103,17 @@ def compare_schedules(
     chosen = tuple(task.seed + i for i in range(seeds))
     done: dict[str, _Tried] = {}
     ended = ""
-    if limit is not None:
-        length = _affordable(task, left(limit, lr), len(texts), seeds)
-    seconds = len(texts) * min(_costs(Speed.of(task), seeds, length)) * seconds_per_update(task)
-    (announce or _log.info)(
-        f"Comparing {len(texts)} schedules over {length:,} updates at {len(FACTORS)} rates or more with "
-        f"{seeds} seeds: about {duration(seconds)} on this machine{besides(lr)}."
-    )
     with reporting(progress) as reporter:
-        if limit is not None:
-            reporter = limit.clocked(reporter)
         try:
+            if limit is not None:
+                length = _affordable(task, left(limit, lr), len(texts), seeds)
+            seconds = len(texts) * min(_costs(Speed.of(task), seeds, length)) * seconds_per_update(task)
+            (announce or _log.info)(
+                f"Comparing {len(texts)} schedules over {length:,} updates at {len(FACTORS)} rates or more "
+                f"with {seeds} seeds: about {duration(seconds)} on this machine{besides(lr)}."
+            )
+            if limit is not None:
+                reporter = limit.clocked(reporter)
             about, _ = known_rate(task, lr, schedule=parsed[texts[0]], budget=limit, progress=reporter)
             reporter.expect(length * len(FACTORS) * seeds * len(texts))
             for text, schedule in parsed.items():

@@ -85,7 +85,7 @@ class Search:
         self.lr_min, self.lr_max = lr_min, lr_max
         self._started = time.perf_counter()
         self._reporter = reporter if budget is None else budget.clocked(reporter)
-        self._speed = Speed.of(task)
+        self._speed: Speed
         self._records = Records()
         self._spent = 0.0
         self._width = 0  # members of the stack that was recorded last
@@ -101,6 +101,7 @@ class Search:
 
     def run(self) -> None:
         """Bracket, weed, decide."""
+        self._speed = Speed.of(self._task)
         low, high = self._bracket()
         span = math.log(high / low)
         plan = self._plan(span)

@@ -10,12 +10,13 @@ import numpy as np
 
 from stepsize._check_task import integer
 from stepsize._progress import Onward, Reporter, reporting
+from stepsize._untouched import untouched
 from stepsize.decide.advice import Advice
 from stepsize.decide.batch_advice import Objective
 from stepsize.decide.batch_plan import checked_sizes
 from stepsize.decide.best_rates import with_batch_size
 from stepsize.decide.budget import Budget
-from stepsize.decide.find_lr import LR_MAX, LR_MIN, checked_schedule
+from stepsize.decide.find_lr import LR_MAX, LR_MIN, checked_schedule, interrupted_at_once
 from stepsize.decide.omissions import settings
 from stepsize.decide.rehearsal import Shape
 from stepsize.decide.schedule_comparison import checked_schedules, fitting_schedules
@@ -30,6 +31,7 @@ from stepsize.training import Cost
 _log = logging.getLogger("stepsize")
 
 
+@untouched
 def tune(
     task: Task,
     *,
@@ -92,25 +94,31 @@ def tune(
     if seeds is not None:
         integer("seeds", seeds, at_least=1)
     sizes = [batch_sizes] if isinstance(batch_sizes, int) else batch_sizes
-    own = task
-    if sizes is not None:
-        sizes, _ = checked_sizes(task, sizes)
-        own = with_batch_size(task, sizes[0]) if len(sizes) == 1 else task
-    if schedule is None:
-        for candidate in checked_schedules(
-            fitting_schedules(own) if schedules is None else schedules
-        ).values():
-            Shape.of(candidate, own)  # raises now what it would raise after the batch size's search
+    settled = checked_schedule("fixed" if schedule is None else schedule)
     if limit is not None:
         Budget.parse(limit, "limit")
     wanted = None if budget is None else Budget.parse(budget)
-    plan = TuningPlan.of(own, batch=sizes is None or len(sizes) > 1, schedule=schedule is None, budget=wanted)
-    (announce or _log.info)(plan.announcement())
+    own, plan = task, None
+    try:
+        if sizes is not None:
+            sizes, _ = checked_sizes(task, sizes)
+            own = with_batch_size(task, sizes[0]) if len(sizes) == 1 else task
+        if schedule is None:
+            for candidate in checked_schedules(
+                fitting_schedules(own) if schedules is None else schedules
+            ).values():
+                Shape.of(candidate, own)  # raises now what it would raise after the batch size's search
+        several = sizes is None or len(sizes) > 1
+        plan = TuningPlan.of(own, batch=several, schedule=schedule is None, budget=wanted)
+    except KeyboardInterrupt:
+        pass  # nothing is known yet, which the answer says
+    else:
+        (announce or _log.info)(plan.announcement())
     with reporting(progress) as reporter:
         tuning = Tuning(
             task=own,
-            schedule=checked_schedule("fixed" if schedule is None else schedule),
-            plan=plan,
+            schedule=settled,
+            plan=plan or TuningPlan.nothing(own),
             objective=objective,
             sizes=sizes,
             schedules=schedules,
@@ -120,7 +128,10 @@ def tune(
             rates=(lr_min, lr_max),
             reporter=Onward(reporter),
         )
-        tuning.run()
+        if plan is None:
+            tuning.rate, tuning.interrupted = interrupted_at_once(own, settled), True
+        else:
+            tuning.run()
     advice = _advice(tuning, own)
     found = "no rate" if advice.lr is None else f"schedule {advice.schedule_text}"
     _log.info("%s: batch %d, %s [%s]", advice.task, advice.batch_size, found, advice.status)

@@ -98,6 +98,11 @@ class TuningPlan:
         reasons = (f"left out for lack of budget: {', '.join(poor)}",) if poor else ()
         return cls(task.name, costs, reasons, runs * full, pace, task.steps, budget is not None)
 
+    @classmethod
+    def nothing(cls, task: Task) -> TuningPlan:
+        """No parts: the plan where Ctrl-C came before there was one."""
+        return cls(task.name, {}, (), seconds=0.0, pace=0.0, steps=task.steps, limited=False)
+
     def cost(self, part: Part) -> str:
         """What a part may cost, as text."""
         return self.costs[part].part(1.0)

@@ -12,6 +12,7 @@ from msgspec import structs
 from stepsize._check_task import integer, positive_rate
 from stepsize._progress import OutOfTimeError, Reporter, reporting
 from stepsize._result import finite_or_none, provenance
+from stepsize._untouched import untouched
 from stepsize._words import duration
 from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import checked_schedule
@@ -62,6 +63,7 @@ _ENDED = {
 }
 
 
+@untouched
 def find_warmup(
     task: Task,
     schedule: Schedule | str = "fixed",
@@ -109,25 +111,26 @@ def find_warmup(
         raise ValueError(f"steps and budget exclude each other, but got {steps} and {budget!r}")
     limit = None if budget is None else Budget.parse(budget)
     length = _usual_steps(task) if steps is None else integer("steps", steps, at_least=2)
-    if limit is not None:
-        length = min(length, _affordable(task, left(limit, lr), seeds))
     if length > task.steps:
         raise ValueError(f"steps must not exceed the task's {task.steps} updates, but is {length}")
     lengths = warmup_lengths(length) if warmups is None else _checked(warmups, length)
     if lr is not None:
         positive_rate("lr", lr)
     chosen = tuple(task.seed + i for i in range(seeds))
-    count = len(lengths) * len(FACTORS) * seeds
-    seconds = Speed.of(task).cost(count, length) * seconds_per_update(task)
-    (announce or _log.info)(
-        f"Comparing {len(lengths)} warm-ups over {length:,} updates at {len(FACTORS)} rates with {seeds} "
-        f"seeds: about {duration(seconds)} on this machine{besides(lr)}."
-    )
     with reporting(progress) as reporter:
-        if limit is not None:
-            reporter = limit.clocked(reporter)
         ended, history, peak = "", None, lr
         try:
+            if limit is not None:
+                length = min(length, _affordable(task, left(limit, lr), seeds))
+                lengths = warmup_lengths(length) if warmups is None else _checked(warmups, length)
+            count = len(lengths) * len(FACTORS) * seeds
+            seconds = Speed.of(task).cost(count, length) * seconds_per_update(task)
+            (announce or _log.info)(
+                f"Comparing {len(lengths)} warm-ups over {length:,} updates at {len(FACTORS)} rates with "
+                f"{seeds} seeds: about {duration(seconds)} on this machine{besides(lr)}."
+            )
+            if limit is not None:
+                reporter = limit.clocked(reporter)
             peak, _ = known_rate(task, lr, schedule=parsed, budget=limit, progress=reporter)
             reporter.expect(count * length)
             reporter.phase("warm-up")

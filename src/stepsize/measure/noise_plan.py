@@ -55,6 +55,7 @@ class NoisePlan:
     deadline: float
     per_sample: float
     seed: int
+    interrupted: bool
 
 
 def planned(
@@ -82,7 +83,13 @@ def planned(
     if length > task.steps:
         raise ValueError(f"steps must not exceed the task's {task.steps} updates, but is {length}")
     chosen = _chosen_kind(task, kind)
-    method, reason, size = _chosen_method(task, chosen, micro_batch)
+    method: Method
+    interrupted = False
+    try:
+        method, reason, size = _chosen_method(task, chosen, micro_batch)
+    except KeyboardInterrupt:
+        interrupted = True
+        method, reason, size = "per sample", "interrupted before it was known whether that works", 1
     shape = (Schedule.parse(schedule) if isinstance(schedule, str) else schedule).at(lr)
     return NoisePlan(
         task=task,
@@ -99,6 +106,7 @@ def planned(
         deadline=math.inf if seconds is None else time.perf_counter() + seconds,
         per_sample=per_sample,
         seed=task.seed if seed is None else integer("seed", seed, at_least=0),
+        interrupted=interrupted,
     )
 
 

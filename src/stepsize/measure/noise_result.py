@@ -103,7 +103,8 @@ def explained(status: str, points: Sequence[NoisePoint], unit: str, lr: float) -
     if not points:
         return {
             "interrupted": "Interrupted before the first point.",
-            "diverged": f"Training at rate {lr:.3g} diverged before the first point: pass a smaller lr.",
+            "diverged": f"Training at rate {lr:.3g} diverged before the first point, or the gradient of a "
+            "sample is not finite: pass a smaller lr, and look for such samples.",
         }.get(status, "Nothing was measured.")
     last = points[-1]
     if last.status == "no_gradient":
@@ -127,5 +128,5 @@ def explained(status: str, points: Sequence[NoisePoint], unit: str, lr: float) -
     if len(known) > 1:
         text += f" Along the run it went from {min(known):.3g} to {max(known):.3g}."
     if status == "diverged":
-        text += f" Then training at rate {lr:.3g} diverged."
+        text += f" Then training at rate {lr:.3g} diverged, or the gradient of a sample was not finite."
     return text

@@ -12,6 +12,7 @@ import numpy as np
 from stepsize._progress import Reporter, reporting
 from stepsize._ranks import Group, current
 from stepsize._result import finite_or_none, provenance
+from stepsize._untouched import untouched
 from stepsize.estimate.noise_scale import NoiseEstimate, noise_estimate, noise_of_nothing
 from stepsize.measure.gradients import Layered, MicroBatches, layered
 from stepsize.measure.noise_ground import ground_of
@@ -29,6 +30,7 @@ FIRST_SAMPLES = 64
 """Single samples to begin with; doubled until the precision is reached."""
 
 
+@untouched
 @collective
 def noise_scale(
     task: Task | Probe,
@@ -114,7 +116,8 @@ def noise_scale(
     )
     with reporting(progress) as reporter:
         measurement = _Measurement(plan, reporter)
-        measurement.run()
+        if not plan.interrupted:
+            measurement.run()
     return measurement.result(unit)
 
 
@@ -127,7 +130,7 @@ class _Measurement:
         self._ground = ground_of(plan, self._group)
         self._points: list[NoisePoint] = []
         self._samples, self._started = 0, time.perf_counter()
-        self._interrupted = self._late = False
+        self._interrupted, self._late = plan.interrupted, False
 
     def run(self) -> None:
         plan = self._plan
@@ -139,7 +142,10 @@ class _Measurement:
                     self._reporter.phase(f"noise scale at update {stop.update:,}")
                     self._reporter.advance(stop.update - done)
                     done = stop.update
-                    self._points.append(self._point(stop))
+                    point = self._point(stop)
+                    if point is None:
+                        return
+                    self._points.append(point)
                     if self._out_of_time():
                         self._late = stop.update != plan.at[-1]
                         return
@@ -149,7 +155,8 @@ class _Measurement:
     def _out_of_time(self) -> bool:
         return bool(self._group.first(time.perf_counter() > self._plan.deadline))
 
-    def _point(self, stop: Stop) -> NoisePoint:
+    def _point(self, stop: Stop) -> NoisePoint | None:
+        """The estimate at a stop; None where gradients are not finite, though the losses were until there."""
         plan = self._plan
         source = self._ground.source(stop)
         samples = source.samples
@@ -163,6 +170,8 @@ class _Measurement:
             passes = 3 if plan.kind == "preconditioned" else 2
             self._samples += passes * count * plan.size * self._group.size
             self._reporter.advance(passes * count * plan.size // plan.task.batch_size)
+            if not np.isfinite([found.squares, found.products]).all():
+                return None
             if isinstance(plan.task, ProbeRun):
                 self._check_ranks(found)
             total = self._estimate(*found.total, samples)

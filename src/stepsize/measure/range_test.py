@@ -12,6 +12,7 @@ import numpy as np
 
 from stepsize._check_task import integer, positive_rate
 from stepsize._ranks import current
+from stepsize._untouched import untouched
 from stepsize.measure.curve import Curve
 from stepsize.measure.rising import RatePlan, measure_curve
 from stepsize.measure.zoom import Zoom, zoom_in
@@ -89,6 +90,7 @@ def range_test(
     zoom: Literal[True],
     progress: Progress | None = ...,
 ) -> Zoom: ...
+@untouched
 @collective
 def range_test(
     task: Task | Probe,

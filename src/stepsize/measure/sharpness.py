@@ -16,6 +16,7 @@ from stepsize._check_task import integer, positive_rate
 from stepsize._progress import Reporter, reporting
 from stepsize._result import provenance
 from stepsize._rng import derived_seed
+from stepsize._untouched import untouched
 from stepsize.estimate.ceilings import adam_ceiling, sgd_ceiling
 from stepsize.estimate.lanczos import Ends, spectrum_ends
 from stepsize.measure.gradients import Samples
@@ -37,6 +38,7 @@ BATCHES = 8
 _SALT = 43
 
 
+@untouched
 def sharpness(
     task: Task,
     lr: float | None = None,

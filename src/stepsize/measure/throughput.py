@@ -6,7 +6,9 @@ import copy
 import gc
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from stepsize._check_task import integer
 from stepsize._progress import Reporter, reporting
 from stepsize._result import provenance
 from stepsize._rng import isolated_rng
+from stepsize._untouched import untouched
 from stepsize.data import Stream, Tensors, first_batch, samples_in
 from stepsize.measure.live_bytes import LiveBytes
 from stepsize.measure.throughput_result import BatchSpeed, Throughput, ThroughputStatus
@@ -26,6 +29,8 @@ from stepsize.training.evaluation import Evaluation
 from stepsize.training.loop import Loop
 from stepsize.training.memory import SHARE, available, is_out_of_memory
 from stepsize.training.pages import kept_pages
+
+T = TypeVar("T")
 
 MARGIN = 0.1
 """Share of the memory that must stay free: allocators lose some to gaps, and batches differ in length."""
@@ -46,6 +51,7 @@ BISECTIONS = 3
 """Sizes tried between the largest that fitted and the smallest that did not."""
 
 
+@untouched
 def throughput(
     task: Task,
     batch_sizes: Sequence[int] | None = None,
@@ -148,8 +154,13 @@ class _Probe:
             if number >= FEWEST_ROUNDS and self._late():
                 return
             self._reporter.phase(f"timing, round {number + 1} of {ROUNDS}")
-            for size, found in self._found.items():
-                found.append(self._seconds(size))
+            for size in list(self._found):
+                seconds = self._tried(size, partial(self._seconds, size))
+                if isinstance(seconds, BatchSpeed):  # what ran before may fail on other batches
+                    self.rows[size] = seconds
+                    del self._found[size]
+                else:
+                    self._found[size].append(seconds)
 
     def reckon(self) -> None:
         """The mean of a size's timings with their t interval, in logs, where there are two or more."""
@@ -185,9 +196,15 @@ class _Probe:
 
     def _run(self, size: int) -> BatchSpeed:
         last = None if self.task.samples is None else self.task.samples % size or None
-        failure: BatchSpeed | None = None
+        peak = self._tried(size, lambda: self._peak(size, last))
+        if isinstance(peak, BatchSpeed):
+            return peak
+        return BatchSpeed(batch_size=size, status="ok", peak_bytes=peak, last=last)
+
+    def _tried(self, size: int, run: Callable[[], T]) -> T | BatchSpeed:
+        """What running a batch size gives, or the row that says why it cannot be run."""
         try:
-            peak = self._peak(size, last)
+            return run()
         except (RuntimeError, MemoryError, ValueError) as error:
             memory = is_out_of_memory(error)
             reason = "" if memory else (str(error).splitlines() or [""])[0]
@@ -196,8 +213,6 @@ class _Probe:
                 status="out_of_memory" if memory else "fails",
                 why="the allocator refused" if memory else f"{type(error).__name__}: {reason}",
             )
-        if failure is None:
-            return BatchSpeed(batch_size=size, status="ok", peak_bytes=peak, last=last)
         # Outside of the `except`: its traceback held the failed run's tensors.
         _free(self.task.device)
         return failure

@@ -11,13 +11,15 @@ from typing import Any
 
 import msgspec
 
-from stepsize._result import Provenance
+from stepsize._result import Provenance, provenance
 from stepsize.runs.cell import CellRun
 from stepsize.runs.halving import Halving
 from stepsize.runs.ledger import Call, Ledger, Study
+from stepsize.runs.plan import Grid
 from stepsize.runs.storage import LedgerError
 from stepsize.runs.table import Runs
 from stepsize.training import Cost
+from stepsize.training.probed import Trainable
 
 
 def assemble(ledger: Ledger, study: Study, call: Call, warnings: tuple[str, ...] = ()) -> Runs:
@@ -50,6 +52,22 @@ def assemble(ledger: Ledger, study: Study, call: Call, warnings: tuple[str, ...]
             seeds=tuple(arguments["seeds"]),
             threads=max([run.threads for run in runs], default=known.threads),
         ),
+    )
+
+
+def none_finished(name: str, task: Trainable, grid: Grid, path: Path | None) -> Runs:
+    """The results of a call that Ctrl-C ended before its first cell: what a ledger holds is not touched."""
+    return Runs(
+        task=name,
+        loss_kind=task.loss_kind,
+        status="interrupted",
+        planned=math.prod(map(len, (grid.lrs, grid.batch_sizes, grid.seeds, grid.schedules))),
+        runs=(),
+        halving=None,
+        store=None if path is None else os.fspath(path),
+        warnings=(),
+        cost=Cost(updates=0, samples=0, seconds=0.0, runs=0.0),
+        provenance=provenance(device=str(task.device), seeds=grid.seeds),
     )
 
 

@@ -14,8 +14,9 @@ import msgspec
 from stepsize._progress import Reporter, reporting
 from stepsize._ranks import current
 from stepsize._result import provenance
+from stepsize._untouched import untouched
 from stepsize.probe import Probe
-from stepsize.runs.assemble import assemble
+from stepsize.runs.assemble import assemble, none_finished
 from stepsize.runs.cell import TRAIN_POINTS, Cell
 from stepsize.runs.drive import Drive, Tally
 from stepsize.runs.executor import Executor, LocalExecutor
@@ -36,6 +37,7 @@ from stepsize.training.ranks import collective
 _log = logging.getLogger("stepsize")
 
 
+@untouched
 @collective
 def sweep(
     task: Task | Probe,
@@ -104,14 +106,17 @@ def sweep(
     grid = grid_of(trained, lr, batch_size, seeds, schedule, evaluate)
     chosen = _executor(executor, trained)
     tasks = Tasks(trained)
-    cells_of(grid, tasks)  # every batch size and schedule is checked before any work
-    if isinstance(trained, ProbeRun):
-        known = probe_fingerprint(trained, identity)
-    else:
-        known = fingerprint(trained, identity)
-    study = study_of(name or task.name, known, versions(trained), _description(trained, grid.seeds))
-    study = current().first(study, "study")
     path = None if store is None else Path(store)
+    try:
+        cells_of(grid, tasks)  # every batch size and schedule is checked before any work
+        if isinstance(trained, ProbeRun):
+            known = probe_fingerprint(trained, identity)
+        else:
+            known = fingerprint(trained, identity)
+        study = study_of(name or task.name, known, versions(trained), _description(trained, grid.seeds))
+        study = current().first(study, "study")
+    except KeyboardInterrupt:
+        return none_finished(name or task.name, trained, grid, path)
     with ledger_of_ranks(path) as ledger, reporting(progress) as reporter:
         planner = _Planner(study, grid, tasks, memory, TRAIN_POINTS if keep == "thinned" else None)
         with contextlib.suppress(KeyboardInterrupt):  # what is finished is there, and the rest is missing

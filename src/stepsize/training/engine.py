@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from stepsize._rng import isolated_rng
+from stepsize._untouched import untouched
 from stepsize.data import samples_in
 from stepsize.task import Task
 from stepsize.training.evaluation import Evaluation
@@ -60,6 +61,7 @@ class Engine(Protocol):
         ...
 
 
+@untouched
 def train(
     task: Trainable,
     members: Sequence[Member],

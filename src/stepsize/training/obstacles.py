@@ -56,7 +56,9 @@ def plain_update(task: Task, seed: int, batch: Any) -> PlainUpdate:
         loss = task.loss(model, batch)
         loss.backward(inputs=trained)
     if not same_foreign_rng(chance, capture_rng()):
-        raise NotStackableError("an update draws from Python's or NumPy's random numbers")
+        raise NotStackableError(
+            "an update draws from Python's or NumPy's random numbers, or from a generator of its own"
+        )
     changed = [key for key, value in _python_values(model, task.loss).items() if notes.get(key) != value]
     if changed:
         raise NotStackableError(
