@@ -28,7 +28,7 @@ if __name__ == "__main__":
         vocab_size=20, n_positions=16, n_embd=32, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0
     )
     arguments = transformers.TrainingArguments(
-        "transformers",
+        "transformers_trainer",
         num_train_epochs=3,
         per_device_train_batch_size=8,
         gradient_accumulation_steps=2,

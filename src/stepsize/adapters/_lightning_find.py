@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepsize._check_task import integer
-from stepsize.adapters._lightning_loop import Loaders, Pace, Steps, framework, held_by, horizon, steady
+from stepsize.adapters._lightning_loaders import Loaders
+from stepsize.adapters._lightning_loop import Pace, Steps, framework, held_by, horizon, steady
 from stepsize.adapters._schedule import Own, lambda_lr, own_schedule
 from stepsize.decide.advice import Advice
 from stepsize.decide.find_lr import find_lr

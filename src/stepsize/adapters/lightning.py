@@ -16,7 +16,8 @@ from stepsize.adapters._lightning_find import (
     quiet,
     signals_kept,
 )
-from stepsize.adapters._lightning_loop import framework, held_by, read_ahead
+from stepsize.adapters._lightning_loaders import read_ahead
+from stepsize.adapters._lightning_loop import framework, held_by
 from stepsize.decide.advice import Advice
 from stepsize.schedules import Schedule
 from stepsize.training.state import preserved
