@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -16,6 +17,7 @@ from stepsize.report import FIGURES
 from stepsize.trackers import Tracker, Value, tracker_of
 from tests.contracts.test_figures import RESULTS
 from tests.report.samples import advice, no_answer
+from tests.runs.samples import sweep
 from tests.wandb_files import read
 
 
@@ -40,8 +42,9 @@ class Noted:
 
 
 @pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS)
-def test_every_kind_of_result_can_be_told(result: Result) -> None:
+def test_every_kind_of_result_can_be_told(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     tracker = Noted()
+    monkeypatch.setattr("stepsize.report.readings.draw", lambda result: Figure())  # how is tested elsewhere
     result.log_to(tracker, "it")
     values = tracker.told["it"]
     assert values
@@ -95,13 +98,22 @@ def test_tensorboard_has_it_in_its_files(tmp_path: Path) -> None:
     assert events.Images("advice/picture")[0].width > 100
 
 
-def test_mlflow_has_it_in_its_active_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, str]]:
+    """MLflow and a database for it, which takes seconds to make."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        yield quiet("mlflow"), f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+
+
+def test_mlflow_has_it_in_its_active_run(
+    store: tuple[Any, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    mlflow = quiet("mlflow")
+    mlflow, uri = store
     given = advice()
     with without_warnings():
-        mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+        mlflow.set_tracking_uri(uri)
         with mlflow.start_run() as run:
             given.log_to(mlflow)
         client = mlflow.MlflowClient()
@@ -130,6 +142,39 @@ def test_weights_and_biases_has_it_without_a_network(tmp_path: Path, monkeypatch
     rates = given.schedule.values()[[point["advice/schedule update"] for point in points]]
     np.testing.assert_allclose([point["advice/schedule"] for point in points], rates, rtol=1e-12)
     assert list(tmp_path.glob("**/*.png"))
+
+
+def test_a_sweep_is_a_run_of_mlflow_for_each_of_its_own(
+    store: tuple[Any, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = sweep(batch_sizes=(128,), seeds=1, best=0.1)
+    mlflow, uri = store
+    with without_warnings():
+        for _ in range(2):  # the second time into the same experiment
+            runs.to_mlflow("sweep", tracking_uri=uri)
+        client = mlflow.MlflowClient(uri)
+        found = client.search_runs([client.get_experiment_by_name("sweep").experiment_id])
+    assert len(found) == 2 * len(runs)
+    assert {float(run.data.params["lr"]) for run in found} == {run.cell.lr for run in runs.runs}
+    assert {(run.data.params["status"], run.info.status) for run in found} == {
+        ("ok", "FINISHED"),
+        ("diverged", "FAILED"),
+    }
+
+
+def test_a_sweep_is_a_run_of_weights_and_biases_for_each_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    quiet("wandb")
+    runs = msgspec.structs.replace(sweep(), runs=sweep().runs[:2])
+    with without_warnings():
+        runs.to_wandb("sweep", mode="offline", dir=str(tmp_path))
+    told = [read(folder) for folder in tmp_path.glob("wandb/offline-run-*")]
+    assert sorted(config["lr"] for _, config, _ in told) == [run.cell.lr for run in runs.runs]
+    assert all(sum("val_loss" in row for row in rows) == 11 for rows, _, _ in told)
 
 
 def test_what_is_no_tracker_is_refused() -> None:

@@ -8,12 +8,10 @@ import json
 import math
 import re
 import sys
-import warnings
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,7 +21,6 @@ from scipy.stats import ttest_rel
 import stepsize as ss
 from stepsize.runs.sinks import run_name
 from stepsize.runs.statistics import Arm, compare, crossings, mean_interval, paired_interval
-from tests import wandb_files
 from tests.runs.grids import assert_same
 
 A, B = (Arm(lr=lr, batch_size=50, schedule="fixed()") for lr in (0.5, 0.8))
@@ -235,30 +232,3 @@ def test_tensorboard_gets_every_finite_point(runs: ss.Runs, tmp_path: Path) -> N
     scalars = events.Scalars("val_loss")
     assert [point.step for point in scalars] == runs.runs[0].evaluated_at.tolist()
     np.testing.assert_allclose([point.value for point in scalars], runs.runs[0].val_loss, rtol=1e-6)
-
-
-def test_mlflow_gets_every_run(runs: ss.Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    monkeypatch.chdir(tmp_path)
-    with warnings.catch_warnings(action="ignore"):
-        mlflow = importlib.import_module("mlflow")
-        uri = f"sqlite:///{tmp_path}/mlflow.db"
-        runs.to_mlflow("sweep", tracking_uri=uri)
-        client = mlflow.MlflowClient(uri)
-        found = client.search_runs([client.get_experiment_by_name("sweep").experiment_id])
-    assert len(found) == 24
-    assert {float(run.data.params["lr"]) for run in found} == {run.cell.lr for run in runs.runs}
-
-
-def test_weights_and_biases_gets_every_run(
-    runs: ss.Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    few = msgspec.structs.replace(runs, runs=runs.runs[:2])
-    with warnings.catch_warnings(action="ignore"):
-        few.to_wandb("sweep", mode="offline", dir=str(tmp_path))
-    folders = sorted(tmp_path.glob("wandb/offline-run-*"))
-    read = [wandb_files.read(folder) for folder in folders]
-    assert sorted(config["lr"] for _, config, _ in read) == sorted(run.cell.lr for run in few.runs)
-    assert all(any("val_loss" in row for row in rows) for rows, _, _ in read)
