@@ -90,7 +90,8 @@ package: $(VENV)/.package ## build the wheel and the sdist, and test the wheel i
 	  -n auto --maxprocesses 4 --dist loadfile $(CORE)
 
 compat: $(VENV)/.made ## run the core tests with the oldest dependencies that are supported, and with the newest
-	.ci/compat $(CORE)
+	PYTHON=$(BIN)/python .ci/compat oldest $(CORE)
+	PYTHON=$(BIN)/python .ci/compat newest $(CORE)
 
 clean: ## remove everything that these commands made
 	rm -rf $(VENV) build dist out site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -54,7 +54,7 @@ TRIED = 6
 
 LR, ALONE = {"lr": 0.05}, {"seeds": 1}
 FEW = {"lr_min": 0.01, "lr_max": 1.0, "seeds": 1}
-SIZES = {"batch_sizes": [4, 8], "targets": [1.05], **LR, **ALONE}
+SIZES = {"batch_sizes": [4], "targets": [1.05], **LR, **ALONE}
 STAGES = [ss.Stage(0.01, 0.03, 0.01, iters=1), ss.Stage(0.1, 0.5, 0.1, iters=1)]
 
 ON_A_TASK = [

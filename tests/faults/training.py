@@ -57,6 +57,9 @@ class Augmented(Dataset[Any]):
 
 WAIT, DIE, LIVE = 0, 1, 2
 
+PATIENCE = 500
+"""Looks, a millisecond apart, after which a worker that is told nothing goes on: its loader may be gone."""
+
 
 class Samples(IterableDataset[Any]):
     """For a `DataLoader` with a worker, which waits before sample `last` to be told what becomes of it.
@@ -70,7 +73,9 @@ class Samples(IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         for place, sample in enumerate(zip(self.x.numpy(), self.y.numpy(), strict=True)):
-            while place == self.last and self.fate.value == WAIT:
+            for _ in range(PATIENCE if place == self.last else 0):
+                if self.fate.value != WAIT:
+                    break
                 time.sleep(0.001)
             if place == self.last and self.fate.value == DIE:
                 os._exit(3)

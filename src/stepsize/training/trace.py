@@ -170,19 +170,18 @@ class _Record:
 
     def __init__(self, function: Callable[..., Any], args: Any, *, lasting: int, products: bool) -> None:
         leaves, inputs = tree_flatten(args)
-        outputs: list[TreeSpec] = []
+        outputs: list[tuple[TreeSpec, bool]] = []
 
         def flat(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            results, spec = tree_flatten(function(*tree_unflatten(tensors, inputs)))
-            outputs.append(spec)
+            found = function(*tree_unflatten(tensors, inputs))
+            results, spec = tree_flatten(found)
+            outputs.append((spec, type(found) is tuple and all(isinstance(f, torch.Tensor) for f in found)))
             return tuple(results)
 
         kernels = simplify(record(flat, leaves))
         if all(leaf.device.type == "cpu" for leaf in leaves):
             turn_short_softmax(kernels)
-        self._outputs = outputs[-1]
-        parts = self._outputs.children()
-        self._flat = self._outputs.type is tuple and all(part.is_leaf() for part in parts)
+        self._outputs, self._flat = outputs[-1]
         self._kernels = Program(kernels, lasting=lasting, products=products and self._flat)
 
     def __call__(self, leaves: list[torch.Tensor]) -> Any:
