@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib
-import os
 import sys
 import warnings
 from collections.abc import Iterator
