@@ -93,4 +93,6 @@ ON_A_TASK = [
 ON_A_PROBE = [
     Entry("find_lr", _probed(ss.find_lr, steps=STEPS, **FEW, budget="1 run"), tried=TRIED),
     Entry("range_test", _probed(ss.range_test, steps=STEPS), answers=False),
+    Entry("sweep", _probed(ss.sweep, lr=[0.05], steps=STEPS, seeds=1), tried=TRIED),
+    Entry("noise_scale", _probed(ss.noise_scale, **LR, steps=STEPS, checkpoints=[2]), tried=TRIED),
 ]

@@ -166,7 +166,10 @@ class _Measurement:
             count = self._group.least(samples.available(wanted))
             if count == 0:
                 return self._told(stop, noise_of_nothing(), None, samples)
-            found = layered(source, count, self._ground.inner_product(stop, source, count), self._group)
+            try:
+                found = layered(source, count, self._ground.inner_product(stop, source, count), self._group)
+            except FloatingPointError:
+                return None
             passes = 3 if plan.kind == "preconditioned" else 2
             self._samples += passes * count * plan.size * self._group.size
             self._reporter.advance(passes * count * plan.size // plan.task.batch_size)

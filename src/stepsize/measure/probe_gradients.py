@@ -6,6 +6,7 @@ added to the gradients that pile up. What the last one adds may have been clippe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from itertools import islice
@@ -19,7 +20,7 @@ from stepsize._rng import derived_seed, isolated_rng
 from stepsize.data import Batch, samples_in
 from stepsize.measure.inner_products import Gradients
 from stepsize.probe import Probe
-from stepsize.training.probed import ProbeRun, Rates
+from stepsize.training.probed import ProbeRun, Rates, loss_of
 from stepsize.training.ranks import own_gradients
 from stepsize.training.state import preserved
 
@@ -81,7 +82,11 @@ class ProbeGradients:
             )
 
     def gradients(self, start: int, stop: int) -> Generator[Gradients]:
-        """Of micro-batches start…stop − 1, in order; those of updates that were left out are missing."""
+        """Of micro-batches start…stop − 1, in order; those of updates that were left out are missing.
+
+        Raises `FloatingPointError` where all were left out, and a loss was not finite.
+        """
+        self._finite = True
         run, batches, number = self._run, self.samples.batches(), 0
         recorder = _Recorder(run.probe, self.weights)
         with ExitStack() as stack:
@@ -98,6 +103,8 @@ class ProbeGradients:
                     if number >= start:
                         yield gradients
                     number += 1
+        if number == 0 and not self._finite:
+            raise FloatingPointError("no loss was finite, and so no gradient")
         if number == 0:
             raise ValueError(recorder.missing())
 
@@ -105,7 +112,7 @@ class ProbeGradients:
         """The gradient of an update, unless one of the optimizers did not step."""
         recorder.clear()
         for batch in update:
-            self._run.probe.step(batch)
+            self._finite &= math.isfinite(loss_of(self._run.probe.step(batch)))
         yield from recorder.taken()
 
     def _apart(self, update: list[Batch], recorder: _Recorder, rates: Rates) -> Iterator[Gradients]:
