@@ -32,6 +32,7 @@ def code(page: Path) -> list[object]:
     return [
         commands(one.parsed) if one.region.evaluator is run_console else ast.unparse(ast.parse(one.parsed))
         for one in parse(page).examples()
+        if isinstance(one.parsed, str)  # and no mark that leaves the next one out
     ]
 
 
