@@ -66,8 +66,11 @@ def run(
         reporter.expect(sum(training.updates(size) for training in trainings))
         helpers = min(processes - 1, len(trainings))
         done: list[SectionResult] = []
+        # Further processes train the longest first; this one begins where there is least to train.
+        order = sorted(wanted, key=lambda section: sum(t.updates(size) for t in section.trainings))
         with crew(size, path, [section.slug for section in wanted], helpers):
-            complete = _through(wanted, lab, done)
+            complete = _through(order, lab, done)
+        found = {section.slug: section for section in done}
         seconds = time.perf_counter() - started
         reused = max(0, sum(len(runs.runs) for runs in lab.trained) - (_stored(path) - before))
         timed = loop_time(trainings, size) if loops and complete else None
@@ -75,7 +78,7 @@ def run(
         status="complete" if complete else "interrupted",
         asked=tuple(section.slug for section in wanted),
         settings=size,
-        sections=tuple(done),
+        sections=tuple(found[section.slug] for section in wanted if section.slug in found),
         cost=Cost(
             updates=lab.cost.updates,
             samples=lab.cost.samples,
