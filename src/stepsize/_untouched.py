@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 import torch
 
+from stepsize._code import defined_in, global_names
 from stepsize._rng import Generator, including, isolated_rng
 
 P = ParamSpec("P")
@@ -81,9 +82,9 @@ def _referred(value: Any) -> list[Any]:
     if isinstance(value, types.MethodType):
         return [value.__func__, value.__self__]
     if isinstance(value, types.FunctionType):
-        return [] if _of_library(value) else _behind(value)
+        return [] if defined_in(value, LIBRARIES) else _behind(value)
     if isinstance(value, type):
-        return [] if _of_library(value) else [dict(vars(value)), value.__bases__]
+        return [] if defined_in(value, LIBRARIES) else [dict(vars(value)), value.__bases__]
     if isinstance(value, (staticmethod, classmethod, property)):
         return [value.fget if isinstance(value, property) else value.__func__]
     return [getattr(value, "__dict__", None), type(value)]
@@ -91,7 +92,7 @@ def _referred(value: Any) -> list[Any]:
 
 def _behind(function: types.FunctionType) -> list[Any]:
     cells = [cell.cell_contents for cell in function.__closure__ or () if _filled(cell)]
-    names = [name for name in _names(function.__code__) if name in function.__globals__]
+    names = [name for name in global_names(function.__code__) if name in function.__globals__]
     outer = [function.__globals__[name] for name in names]
     return [*cells, function.__defaults__, function.__kwdefaults__, *outer]
 
@@ -101,13 +102,3 @@ def _filled(cell: types.CellType) -> bool:
         return cell.cell_contents is not None
     except ValueError:
         return False
-
-
-def _names(code: types.CodeType) -> set[str]:
-    """Names that code, or a function inside of it, may look up among the globals."""
-    inner = [_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    return set(code.co_names).union(*inner)
-
-
-def _of_library(value: Any) -> bool:
-    return (getattr(value, "__module__", None) or "builtins").partition(".")[0] in LIBRARIES

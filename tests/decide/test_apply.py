@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 import stepsize as ss
+from stepsize.decide.omissions import settings
 from stepsize.decide.rehearsal import Shape, rehearse
 from stepsize.training.probed import ProbeRun
 from tests.loops import UsersLoop, adversarial, everything, plain
@@ -183,6 +185,20 @@ def test_advice_on_training_sets_what_it_was_measured_with(spy: type[Spy]) -> No
     training(settings=rows).apply(adam)
     assert adam.param_groups[0]["betas"] == (0.8, 0.99)
     assert adam.param_groups[0]["weight_decay"] == 0.1
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        partial(torch.optim.SGD, momentum=0.123456789, weight_decay=1.23456789e-5, nesterov=True),
+        partial(torch.optim.AdamW, betas=(0.9000001, 0.9999999), weight_decay=1 / 3),
+    ],
+)
+def test_what_it_was_measured_with_is_set_to_the_last_digit(optimizer: Any) -> None:
+    (group,) = optimizer([torch.zeros(1)], lr=0.1).param_groups
+    told = training(settings=settings(task(optimizer))).hyperparameters
+    assert told == {name: group[name] for name in told}
+    assert "weight_decay" in told
 
 
 def test_a_schedule_of_momentum_goes_with_it(spy: type[Spy]) -> None:

@@ -17,6 +17,7 @@ from stepsize.decide.training_advice import Omission, Part
 from stepsize.decide.warmup_result import WarmupComparison
 from stepsize.estimate.paired import Difference, paired_difference
 from stepsize.schedules import Schedule
+from stepsize.schedules.units import number_text
 from stepsize.task import Task
 from stepsize.training import Cost
 
@@ -28,16 +29,16 @@ SHORTEST = 32
 
 
 def settings(task: Task) -> tuple[tuple[str, str], ...]:
-    """The optimizer and what it is set to besides the rate, as names and values."""
+    """The optimizer and what it is set to besides the rate, as names and values that read back exactly."""
     group = task.make_optimizer(task.make_model(task.seed), 1.0).param_groups[0]
     rows = [("optimizer", task.optimizer_name)]
     if "momentum" in group:
         nesterov = " (Nesterov)" if group.get("nesterov") else ""
-        rows.append(("momentum", f"{group['momentum']:g}{nesterov}"))
+        rows.append(("momentum", f"{number_text(group['momentum'])}{nesterov}"))
     if "betas" in group:
-        rows.append(("betas", ", ".join(f"{beta:g}" for beta in group["betas"])))
+        rows.append(("betas", ", ".join(map(number_text, group["betas"]))))
     if "weight_decay" in group:
-        rows.append(("weight decay", f"{group['weight_decay']:g}"))
+        rows.append(("weight decay", number_text(group["weight_decay"])))
     return tuple(rows)
 
 

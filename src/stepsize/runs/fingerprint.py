@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from stepsize._code import defined_in, global_names
 from stepsize._continued import Continued
 from stepsize._version import __version__
 from stepsize.data import Items, Source, Stream, Tensors
@@ -170,7 +171,7 @@ def _describe_code(value: Any, path: Above) -> Iterator[Piece]:
         yield from _describe_bytecode(value, path)
     elif isinstance(value, type):
         yield _name(value)
-        if not _of_library(value):
+        if not defined_in(value, LIBRARIES):
             for name in sorted(vars(value)):
                 member = inspect.unwrap(getattr(vars(value)[name], "__func__", vars(value)[name]))
                 if isinstance(member, (types.FunctionType, property)) or _is_constant(member):
@@ -188,7 +189,7 @@ def _describe_code(value: Any, path: Above) -> Iterator[Piece]:
 
 def _describe_function(value: types.FunctionType, path: Above) -> Iterator[Piece]:
     yield _name(value)
-    if _of_library(value):
+    if defined_in(value, LIBRARIES):
         return
     yield from _describe_bytecode(value.__code__, path)
     yield from _describe((value.__defaults__, value.__kwdefaults__), path)
@@ -200,19 +201,10 @@ def _describe_function(value: types.FunctionType, path: Above) -> Iterator[Piece
             yield from _describe(cell.cell_contents, path)
         except ValueError:
             yield "empty"
-    for name in _global_names(value.__code__):
+    for name in sorted(global_names(value.__code__)):
         if name in value.__globals__ and name not in state:
             yield f"global {name}"
             yield from _describe(value.__globals__[name], path)
-
-
-def _global_names(code: types.CodeType) -> list[str]:
-    """Names that the code, or a function inside of it, may look up among the globals."""
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            names |= set(_global_names(constant))
-    return sorted(names)
 
 
 def _assigned(code: types.CodeType) -> set[str]:
@@ -240,11 +232,6 @@ def _fields(value: Any) -> dict[str, Any]:
 
 def _is_constant(value: Any) -> bool:
     return isinstance(value, (str, int, float, bool, bytes)) and not isinstance(value, type)
-
-
-def _of_library(value: Any) -> bool:
-    module = getattr(value, "__module__", None) or "builtins"
-    return module.partition(".")[0] in LIBRARIES
 
 
 def _name(value: Any) -> str:
