@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -125,18 +125,26 @@ class Stream:
         return Stream(self.make, self.argument, device)
 
     def batches(self, batch_size: int, *seed: int) -> Iterator[Batch]:
-        for restart in itertools.count():
-            empty = True
-            for batch in self.make(batch_size, derived_seed(*seed, restart) % 2**31):
-                empty = False
-                yield move(batch, self.device)
-            if empty:
-                raise ValueError(
-                    f"{self.argument}(batch_size={batch_size}, seed=…) gave an iterator without batches"
-                )
+        made = endless(
+            lambda restart: self.make(batch_size, derived_seed(*seed, restart) % 2**31),
+            lambda _: f"{self.argument}(batch_size={batch_size}, seed=…) gave an iterator without batches",
+        )
+        for batch in made:
+            yield move(batch, self.device)
 
 
 Source = Tensors | Items | Stream
+
+
+def endless(make: Callable[[int], Iterable[Batch]], empty: Callable[[int], str]) -> Iterator[Batch]:
+    """The batches of pass 0, 1, …; `ValueError` where pass n has none, with the words `empty(n)`."""
+    for number in itertools.count():
+        given = False
+        for batch in make(number):
+            given = True
+            yield batch
+        if not given:
+            raise ValueError(empty(number))
 
 
 def as_source(argument: str, data: Any) -> Source:

@@ -16,7 +16,7 @@ from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, Rando
 from stepsize._check_task import integer
 from stepsize._ranks import current
 from stepsize._rng import derived_seed, isolated_rng
-from stepsize.data import Batch, samples_in
+from stepsize.data import Batch, endless, samples_in
 
 SHIFT = 5
 """Batches that each further seed starts later where a loader's order is fixed, so that seeds differ."""
@@ -91,7 +91,8 @@ class Loader:
     def batches(self, seed: int) -> Iterator[Batch]:
         """Endless batches for this seed, from the start."""
         later = SHIFT * max(0, seed - self._seed) if self.fixed else 0
-        return itertools.islice(self._endless(seed), later, None)
+        passes = endless(lambda number: self._pass(seed, number), self._none)
+        return itertools.islice(passes, later, None)
 
     def once(self, seed: int | None = None) -> Iterator[Batch]:
         """One pass, in the order of the first seed, or of another."""
@@ -111,17 +112,11 @@ class Loader:
         whole = len(sampler) == len(sampler.data_source) and not getattr(sampler, "replacement", False)
         return len(sampler) if whole else None
 
-    def _endless(self, seed: int) -> Iterator[Batch]:
-        for number in itertools.count():
-            empty = True
-            for batch in self._pass(seed, number):
-                empty = False
-                yield batch
-            if empty:
-                raise ValueError(
-                    f"{self._argument} must give batches, but gave none on pass {number + 1}: pass a loader "
-                    "that can be iterated over again, or batches=lambda seed: iter(make_loader(seed))"
-                )
+    def _none(self, number: int) -> str:
+        return (
+            f"{self._argument} must give batches, but gave none on pass {number + 1}: pass a loader that can "
+            "be iterated over again, or batches=lambda seed: iter(make_loader(seed))"
+        )
 
     def _pass(self, seed: int, number: int) -> Iterator[Batch]:
         """A loader settles its order when its first batch is asked for: that draws on this pass's numbers.

@@ -10,6 +10,7 @@ from torch import nn
 
 from stepsize._check_task import integer
 from stepsize.data import Batch
+from stepsize.schedules.groups import write
 
 Step = Callable[[Batch], Any]
 """Trains on one batch and returns the loss: a number, a tensor with one element, or a mapping with "loss"."""
@@ -72,10 +73,7 @@ class Probe:
         """Give each group of one of the optimizers its share of `lr`."""
         place = next(i for i, own in enumerate(self.optimizers) if own is optimizer)
         for group, ratio in zip(optimizer.param_groups, self.ratios[place], strict=True):
-            if isinstance(group["lr"], torch.Tensor):  # as capturable optimizers have it
-                group["lr"].fill_(lr * ratio)
-            else:
-                group["lr"] = lr * ratio
+            write(group, "lr", lr * ratio)
 
     def __repr__(self) -> str:
         steps = "" if self.accumulate == 1 else f", {self.accumulate} batches an update"

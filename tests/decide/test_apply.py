@@ -159,6 +159,9 @@ def test_the_advised_schedule_knows_its_run() -> None:
         scheduler.step()
     assert rates == given.schedule.values(given.run).tolist()
     assert given.schedule == ss.Schedule.parse(given.schedule_text)
+    assert given.schedule.resolve()(given.steps + 9) == given.schedule.resolve(given.run)(given.steps)
+    along = given.schedule.along(momentum=ss.Schedule.parse("linear()")).on(given.run)
+    assert (along.momentum_values() == along.momentum_values(given.run)).all()  # type: ignore[union-attr]
     assert given.schedule.to("torch", optimizer=torch.optim.SGD(net().parameters(), lr=0.42)) is not None
 
 

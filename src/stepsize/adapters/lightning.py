@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import warnings
 from typing import Any
 
 from stepsize.adapters import required
@@ -18,6 +17,7 @@ from stepsize.adapters._lightning_find import (
 )
 from stepsize.adapters._lightning_loaders import read_ahead
 from stepsize.adapters._lightning_loop import framework, held_by
+from stepsize.adapters._outcome import names_a_rate
 from stepsize.decide.advice import Advice
 from stepsize.schedules import Schedule
 from stepsize.training.state import preserved
@@ -154,10 +154,7 @@ class StepsizeLRFinder(_Callback):  # type: ignore[misc]  # the class of an opti
             )
         measured = measure(trainer, self._question)
         self.advice = measured.advice
-        if self.advice.status == "interrupted":
-            raise KeyboardInterrupt
-        if self.advice.lr is None:
-            warnings.warn(f"the learning rate is left as it is: {self.advice.why}", stacklevel=2)
+        if not names_a_rate(self.advice):
             return
         if apply(trainer, measured, given=self._question.schedule is not None):
             self._followed = {"schedule": self.advice.schedule_text, "steps": self.advice.steps}

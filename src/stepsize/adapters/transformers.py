@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from stepsize._check_task import integer
 from stepsize.adapters import required
+from stepsize.adapters._outcome import names_a_rate
 from stepsize.adapters._schedule import lambda_lr, own_schedule
 from stepsize.adapters._transformers_loop import (
     UpdateSteps,
@@ -120,10 +120,7 @@ class StepsizeLRFinder(_transformers.TrainerCallback):  # type: ignore[misc]  # 
             return
         measured = _measure(self._trainer, self._question)
         self.advice = measured.advice
-        if self.advice.status == "interrupted":
-            raise KeyboardInterrupt
-        if self.advice.lr is None:
-            warnings.warn(f"the learning rate is left as it is: {self.advice.why}", stacklevel=2)
+        if not names_a_rate(self.advice):
             return
         _apply(self._trainer, measured, given=self._question.schedule is not None)
 

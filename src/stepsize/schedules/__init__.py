@@ -6,6 +6,7 @@ binds it: `(warmup("2%") | cosine(floor=0.01)).at(0.1).values(Run(steps=1000))`.
 
 from stepsize.schedules.annealing import cosine, inverse_sqrt, linear, noam, piecewise, plateau, power, rex
 from stepsize.schedules.audit import Audit, audit
+from stepsize.schedules.bound import Bound, HorizonError
 from stepsize.schedules.check import Finding, Report
 from stepsize.schedules.classic import exp, fixed, inv, multistep, poly, sigmoid, step
 from stepsize.schedules.convert.recipe import ConversionError
@@ -19,7 +20,7 @@ from stepsize.schedules.plot import plot
 from stepsize.schedules.policy import COMPOSITIONS, SHAPES
 from stepsize.schedules.recognise import recognise
 from stepsize.schedules.robbins_monro import Verdict
-from stepsize.schedules.schedule import Bound, HorizonError, Schedule
+from stepsize.schedules.schedule import Schedule
 from stepsize.schedules.units import Length, Run
 
 __all__ = [

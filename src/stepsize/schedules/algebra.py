@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from stepsize.schedules.bound import round_half_up
 from stepsize.schedules.clock import Array, Clock
 from stepsize.schedules.policy import duration
 from stepsize.schedules.robbins_monro import Tail
-from stepsize.schedules.schedule import Schedule, round_half_up
+from stepsize.schedules.schedule import Schedule
 from stepsize.schedules.units import Length, Run, number_text
 
 
@@ -242,7 +243,8 @@ class Joint(Schedule):
     def rate(self) -> Schedule:
         return self.inner
 
-    def controls(self, run: Run | int) -> dict[str, Array]:
+    def controls(self, run: Run | int | None = None) -> dict[str, Array]:
+        run = self.planned if run is None else run
         return {name: schedule.values(run) for name, schedule in self.others}
 
     def _evaluate(self, clock: Clock) -> Array:

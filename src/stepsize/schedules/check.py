@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 
 from stepsize.schedules.algebra import Joint, Sequence
+from stepsize.schedules.bound import HorizonError
 from stepsize.schedules.clock import Array
 from stepsize.schedules.policy import Policy
 from stepsize.schedules.robbins_monro import Verdict, verdict
-from stepsize.schedules.schedule import HorizonError, Schedule
+from stepsize.schedules.schedule import Schedule
 from stepsize.schedules.units import Run, number_text
 
 Kind = Literal[

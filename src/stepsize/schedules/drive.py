@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, TypeVar
 
 from stepsize.schedules.algebra import Joint
+from stepsize.schedules.bound import Bound
 from stepsize.schedules.groups import check_scale, set_rates
-from stepsize.schedules.schedule import Bound, Schedule
+from stepsize.schedules.schedule import Schedule
 from stepsize.schedules.units import Run
 
 if TYPE_CHECKING:

@@ -50,16 +50,16 @@ def set_rates(optimizer: Optimizer, rate: float, controls: Mapping[str, float]) 
     """
     for group in optimizer.param_groups:
         ratios = group.setdefault(_RATIOS, {})
-        _write(group, "lr", rate * _ratio(optimizer, group, ratios, "lr"))
+        write(group, "lr", rate * _ratio(optimizer, group, ratios, "lr"))
         for name, value in controls.items():
             if name == "momentum" and "momentum" not in group and "betas" in group:
                 group["betas"] = (value, *group["betas"][1:])
             elif name not in group:
                 raise ValueError(f"{type(optimizer).__name__} has no {name!r} to follow the schedule")
             elif name == "weight_decay":
-                _write(group, name, value * _ratio(optimizer, group, ratios, name))
+                write(group, name, value * _ratio(optimizer, group, ratios, name))
             else:
-                _write(group, name, value)
+                write(group, name, value)
 
 
 def _ratio(
@@ -72,7 +72,8 @@ def _ratio(
     return ratios[name]
 
 
-def _write(group: MutableMapping[str, Any], name: str, value: float) -> None:
+def write(group: MutableMapping[str, Any], name: str, value: float) -> None:
+    """Set a hyperparameter of a group."""
     present = group[name]
     if hasattr(present, "fill_"):  # a tensor rate, which a captured graph reads in place
         present.fill_(value)

@@ -6,15 +6,11 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
-from stepsize.schedules.clock import ENDLESS, Array, Clock
+from stepsize.schedules.bound import Bound
+from stepsize.schedules.clock import Array, Clock
 from stepsize.schedules.units import LengthLike, Run, positive
 
 if TYPE_CHECKING:
@@ -29,10 +25,6 @@ if TYPE_CHECKING:
     from stepsize.schedules.torch_scheduler import StepsizeScheduler
 
 Batch = TypeVar("Batch")
-
-
-class HorizonError(ValueError):
-    """A schedule that was made for another number of updates than the run has."""
 
 
 class Schedule(ABC):
@@ -127,7 +119,9 @@ class Schedule(ABC):
 
     # -- use -------------------------------------------------------------------------------------
     def on(self, run: Run | int) -> Self:
-        """The same schedule, planned for a run: what takes a run takes this one unless another is given.
+        """The same schedule, planned for a run.
+
+        `resolve`, `values`, `controls`, `drive`, `as_torch`, `to` and `code` take it unless another is given.
 
         >>> from stepsize.schedules import linear
         >>> linear(0.4).on(4).values().tolist()
@@ -147,10 +141,12 @@ class Schedule(ABC):
     def resolve(self, run: Run | int | None = None) -> Bound:
         """Bind to a run (or a number of updates) and get the function of the update.
 
-        Without a run, the endless extension of a schedule that needs none (fixed, step, exp, inv, …).
+        Without a run, that which the schedule is planned for; else its endless extension, of a schedule that
+        needs no run (fixed, step, exp, inv, …).
         Raises `HorizonError` when the schedule's own length is not the run's, `ValueError` when a
         length is in a unit that the run does not know or comes to less than one update.
         """
+        run = self.planned if run is None else run
         if run is not None and not isinstance(run, Run):
             run = Run(steps=run)
         bound = Bound(self, run)
@@ -159,13 +155,13 @@ class Schedule(ABC):
 
     def values(self, run: Run | int | None = None) -> Array:
         """The rate of every update of a run, shape (T,), float64."""
-        return self.resolve(self.planned if run is None else run).values()
+        return self.resolve(run).values()
 
-    def controls(self, run: Run | int) -> dict[str, Array]:
+    def controls(self, run: Run | int | None = None) -> dict[str, Array]:
         """What `along` put on the same clock, by name, each (T,) float64."""
         return {}
 
-    def momentum_values(self, run: Run | int) -> Array | None:
+    def momentum_values(self, run: Run | int | None = None) -> Array | None:
         """The momentum of every update, shape (T,), or None when it does not change."""
         return self.controls(run).get("momentum")
 
@@ -276,79 +272,3 @@ class Schedule(ABC):
         from stepsize.schedules.convert import from_
 
         return from_(theirs, **options)
-
-
-@dataclass(frozen=True)
-class Bound:
-    """A schedule on a run: the rate as a function of the update alone.
-
-    Call it with an update (any integer or float ≥ 0, NumPy's too) for a float, or with an array of any
-    shape for float64 of that shape. Scalar and array calls agree bit for bit. From `steps` on, the
-    value at `steps` holds. Raises `ValueError` for negative or NaN updates.
-    """
-
-    schedule: Schedule
-    run: Run | None
-
-    @property
-    def steps(self) -> float:
-        """T, the length of the run in updates; infinite without a run."""
-        return math.inf if self.run is None else self.run.steps
-
-    def validate(self) -> None:
-        """Raise `HorizonError` or `ValueError` unless the schedule fits the run."""
-        extent = self.schedule._extent(self.run)
-        if extent is not None and self.run is not None and round_half_up(extent) != self.run.steps:
-            raise HorizonError(
-                f"{self.schedule} lasts {float(extent):g} updates, but the run has {self.run.steps}: "
-                f"give its lengths in % to fit any run"
-                + (", or append `| hold()` to keep its last rate" if extent < self.run.steps else "")
-            )
-        self._at(np.zeros(1))
-
-    @overload
-    def __call__(self, t: float | np.integer[Any] | np.floating[Any]) -> float: ...
-    @overload
-    def __call__(self, t: npt.NDArray[Any] | list[int] | range) -> Array: ...
-    def __call__(self, t: Any) -> Any:
-        if isinstance(t, int) and not isinstance(t, bool) and t >= 0:
-            t = min(t, int(min(self.steps, ENDLESS)))
-            return float(_block(self, t // _BLOCK)[t % _BLOCK])
-        try:
-            times = np.asarray(t, dtype=np.float64)
-        except OverflowError:
-            raise ValueError(f"an update is too large for float64: {t!r:.40}...") from None
-        if np.isnan(times).any() or (times < 0).any():
-            raise ValueError(f"an update is numbered from 0, but got {t!r}")
-        values = self._at(np.ascontiguousarray(times).reshape(-1)).reshape(times.shape)
-        return float(values) if values.ndim == 0 else values
-
-    def _at(self, times: Array) -> Array:
-        clock = Clock(np.minimum(times, min(self.steps, ENDLESS)), self.steps, self.run)
-        try:
-            with np.errstate(over="raise", divide="raise", invalid="raise"):
-                return self.schedule._evaluate(clock)
-        except FloatingPointError as error:
-            raise ValueError(f"{self.schedule} leaves the range of float64: {error}") from None
-
-    def values(self) -> Array:
-        """The rate of every update, shape (T,); raises `ValueError` without a run."""
-        if self.run is None:
-            raise ValueError(
-                "values() needs a run: resolve(Run(steps=...)), or call with the updates you want"
-            )
-        return self._at(np.arange(self.run.steps, dtype=np.float64))
-
-
-_BLOCK = 1024
-"""Updates that a call with one integer evaluates at once: training asks for them one after another."""
-
-
-@lru_cache(maxsize=64)
-def _block(bound: Bound, index: int) -> Array:
-    return bound._at(np.arange(index * _BLOCK, (index + 1) * _BLOCK, dtype=np.float64))
-
-
-def round_half_up(updates: Fraction) -> int:
-    """The update at which a phase boundary falls."""
-    return math.floor(updates + Fraction(1, 2))

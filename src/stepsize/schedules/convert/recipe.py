@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from stepsize.schedules.algebra import Clipped, Joint, Lasting, Product, Scaled, Sequence
+from stepsize.schedules.bound import round_half_up
 from stepsize.schedules.clock import Clock
 from stepsize.schedules.policy import Policy
-from stepsize.schedules.schedule import Schedule, round_half_up
+from stepsize.schedules.schedule import Schedule
 from stepsize.schedules.units import LengthLike, Run
 
 
