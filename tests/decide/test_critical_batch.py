@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from stepsize.decide.batch_plan import checked_sizes
-from stepsize.decide.critical_batch import critical_batch, soonest
+from stepsize.decide.critical_batch import critical_batch
 from stepsize.decide.critical_batch_result import CriticalBatch
+from stepsize.decide.critical_batch_rounds import soonest
 from stepsize.decide.noise_prediction import agreement, mean_noise
 from stepsize.estimate.critical_batch import fit_critical_batch
 from tests.report.samples import noise
