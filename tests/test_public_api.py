@@ -6,32 +6,18 @@ import ast
 import inspect
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import pytest
 
 import stepsize
+from tests.api.interface import own_methods
 
 
 def documented(value: object) -> bool:
     """A class must speak for itself: inherited words, and those that dataclasses generate, do not count."""
     text = (value.__doc__ if isinstance(value, type) else inspect.getdoc(value)) or ""
     return text.strip() != "" and not text.startswith(f"{getattr(value, '__name__', '')}(")
-
-
-def own_methods(cls: type) -> dict[str, object]:
-    """The public methods and properties that stepsize itself defines for a class."""
-    methods: dict[str, object] = {}
-    for base in reversed(cls.__mro__):
-        if base.__module__.partition(".")[0] == "stepsize":
-            methods |= {
-                name: value
-                for name, value in vars(base).items()
-                if not name.startswith("_")
-                and isinstance(value, types.FunctionType | classmethod | staticmethod | property)
-            }
-    return methods
 
 
 def test_all_is_sorted_without_repeats() -> None:

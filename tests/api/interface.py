@@ -55,7 +55,7 @@ def _of_class(path: str, cls: type) -> Iterator[str]:
         for field in sorted(msgspec.structs.fields(cls), key=lambda field: field.name):
             words = get_args(field.type) if get_origin(field.type) is Literal else ()
             yield f"{path}.{field.name}: {' | '.join(words) or _annotation_of(cls, field.name)}"
-    for name, member in sorted(_members(cls).items()):
+    for name, member in sorted(own_methods(cls).items()):
         if isinstance(member, property):
             assert member.fget is not None
             yield f"{path}.{name}: property{_returns(member.fget)}"
@@ -63,8 +63,8 @@ def _of_class(path: str, cls: type) -> Iterator[str]:
             yield f"{path}.{name}{signature(getattr(cls, name))}"
 
 
-def _members(cls: type) -> dict[str, Any]:
-    """Methods and properties that stepsize itself gives a class."""
+def own_methods(cls: type) -> dict[str, Any]:
+    """The public methods and properties that stepsize itself defines for a class."""
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         if base.__module__.partition(".")[0] == "stepsize":
