@@ -24,6 +24,9 @@ EVIL = '</script><img src=x onerror=alert(1)><b onclick="alert(2)">&amp;</title>
 RESULTS: dict[str, Callable[[], Result]] = {
     "training": training,
     "advice": advice,
+    "tiny rate": lambda: advice(lr=1.23e-05, lr_low=1e-05, lr_high=2e-05),
+        lr=1.23e-05, lr_low=1e-05, lr_high=2e-05, schedule_text="1.23e-05 * cosine()"
+    ),
     "no answer": lambda: no_answer("flat", "try another loss"),
     "range test": curve,
     "zoom": zoom,

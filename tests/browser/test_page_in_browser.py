@@ -71,6 +71,22 @@ def test_nothing_overlaps_and_nothing_sticks_out(name: str, opened: Any) -> None
             assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("name", ["advice", "tiny rate"])
+def test_the_answer_stands_on_one_line(name: str, opened: Any) -> None:
+    with opened(name) as page:
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            value = page.locator(".hero .value")
+            lines, wide, room = value.evaluate("""(p) => {
+              const range = document.createRange();
+              range.selectNodeContents(p);
+              const boxes = range.getClientRects();
+              return [boxes.length, boxes[0].width, p.parentElement.clientWidth];
+            }""")
+            assert lines == 1, width
+            assert wide <= room, width
+
+
 def tip(page: Page, picture: str) -> str:
     """What the picture's tip says, its lines joined."""
     texts = page.locator(f'#picture-{picture} [aria-label="tip"] tspan').all_text_contents()

@@ -162,7 +162,7 @@ def test_along_a_run_losses_are_those_of_training_it() -> None:
     history = ss.train(run, [ss.Member(0.05, 0)], np.full(40, 0.05), evaluate_at=[1, 10, 40])
     assert [point.loss for point in found.points] == history.val_loss[0].tolist()
     assert ss.NoiseScale.from_json(found.to_json()).points == found.points
-    assert "the gradients that step gives the optimizers" in found.method_reason
+    assert "step gives the optimizers the gradient of an update" in found.method_reason
 
 
 def with_batches(batches: Any, scale: float = 1.0) -> ss.NoiseScale:

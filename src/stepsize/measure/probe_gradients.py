@@ -55,17 +55,17 @@ class ProbeBatches:
         return (b for b in self._run.loader.once(self._seed) if samples_in(b) == self._run.samples_each)
 
     def why(self) -> str:
-        """How gradients are taken, and why so."""
+        """Why gradients are taken so, as what follows "since"."""
         if self.apart:
             return (
-                f"what each call of step adds to the gradient of its batch of {self.size:,}, but the last "
-                "before an update"
+                f"each call of step adds the gradient of its batch of {self.size:,}; the last before an update, "
+                "which may be clipped, is left out"
             )
-        whole = f"the gradients that step gives the optimizers, of updates on {self.size:,} samples"
+        whole = f"step gives the optimizers the gradient of an update on {self.size:,} samples"
         if self._run.probe.accumulate == 1:
             return whole
         reason = "a gradient scaler is at work" if self._run.scaled else "there are several optimizers"
-        return f"{whole}; not of single batches, since {reason}"
+        return f"{whole}, and its batches are not told apart where {reason}"
 
 
 class ProbeGradients:
