@@ -25,8 +25,6 @@ RESULTS: dict[str, Callable[[], Result]] = {
     "training": training,
     "advice": advice,
     "tiny rate": lambda: advice(lr=1.23e-05, lr_low=1e-05, lr_high=2e-05),
-        lr=1.23e-05, lr_low=1e-05, lr_high=2e-05, schedule_text="1.23e-05 * cosine()"
-    ),
     "no answer": lambda: no_answer("flat", "try another loss"),
     "range test": curve,
     "zoom": zoom,

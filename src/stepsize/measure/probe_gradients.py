@@ -58,8 +58,8 @@ class ProbeBatches:
         """Why gradients are taken so, as what follows "since"."""
         if self.apart:
             return (
-                f"each call of step adds the gradient of its batch of {self.size:,}; the last before an update, "
-                "which may be clipped, is left out"
+                f"each call of step adds the gradient of its batch of {self.size:,}; the last before an "
+                "update, which may be clipped, is left out"
             )
         whole = f"step gives the optimizers the gradient of an update on {self.size:,} samples"
         if self._run.probe.accumulate == 1:
