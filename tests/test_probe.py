@@ -164,6 +164,38 @@ def test_what_the_step_changes_beside_the_state_is_noticed() -> None:
     assert count == [0]
 
 
+def test_a_scheduler_inside_of_step_that_state_lacks_is_noticed(caplog: pytest.LogCaptureFixture) -> None:
+    loop = plain()
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(loop.optimizers[0], 0.9)
+
+    def step(batch: Any) -> Any:
+        loss = loop.step(batch)
+        scheduler.step()
+        return loss
+
+    run = ProbeRun(ss.Probe(step, [*loop.state, scheduler], loop.optimizers), loop.batches, 5)
+    assert run.warnings == ()
+    assert scheduler.last_epoch == 0
+    found = ss.sweep(ss.Probe(step, loop.state, loop.optimizers), 0.1, batches=loop.batches, steps=5, seeds=1)
+    assert "step moves a scheduler that is not in state" in found.warnings[0]
+    assert "step moves a scheduler" in caplog.text
+    own = loop.optimizers[0].param_groups[0]
+    del own["initial_lr"]  # without a scheduler the rate is the loop's own affair, and is put back
+
+    def by_hand(batch: Any) -> Any:
+        loss = loop.step(batch)
+        own["lr"] *= 0.5
+        return loss
+
+    assert ProbeRun(ss.Probe(by_hand, loop.state, loop.optimizers), loop.batches, 5).warnings == ()
+
+
+def test_what_varies_the_batch_says_that_it_takes_no_probe() -> None:
+    for measure in (ss.tune, ss.critical_batch, ss.throughput):
+        with pytest.raises(TypeError, match=r"but is a Probe: .* find_lr, range_test, noise_scale and sweep"):
+            measure(plain().probe())  # type: ignore[arg-type]
+
+
 def test_the_calls_between_updates_are_found_when_told_wrong() -> None:
     loop = everything()
     enabled = loop.state[2]

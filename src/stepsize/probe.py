@@ -69,10 +69,15 @@ class Probe:
         self.device = _trained(self.optimizers)[0].device
         _check_held(self.optimizers, self.state)
 
+    def shares(self, optimizer: torch.optim.Optimizer) -> list[float]:
+        """What each group of one of the optimizers gets of a rate."""
+        return next(
+            ratios for own, ratios in zip(self.optimizers, self.ratios, strict=True) if own is optimizer
+        )
+
     def set_rate(self, optimizer: torch.optim.Optimizer, lr: float) -> None:
         """Give each group of one of the optimizers its share of `lr`."""
-        place = next(i for i, own in enumerate(self.optimizers) if own is optimizer)
-        for group, ratio in zip(optimizer.param_groups, self.ratios[place], strict=True):
+        for group, ratio in zip(optimizer.param_groups, self.shares(optimizer), strict=True):
             write(group, "lr", lr * ratio)
 
     def __repr__(self) -> str:

@@ -31,6 +31,7 @@ from stepsize.estimate.critical_batch import fit_critical_batch
 from stepsize.measure.updates_to_target import at_batch_size
 from stepsize.task import Task
 from stepsize.training import Cost
+from stepsize.training.probed import only_task
 
 NEAR = 1.1
 """Rates that need at most so many times the fewest updates count as good as the best."""
@@ -82,10 +83,7 @@ def critical_batch(
             finite and below the loss before training, a malformed budget, or no rate was given and `find_lr`
             has none.
     """
-    if not isinstance(task, Task):
-        raise TypeError(
-            f"task must be a stepsize.Task, but is a {type(task).__name__}: make one with ss.Task(…)"
-        )
+    only_task(task)
     if lr is not None:
         positive_rate("lr", lr)
     if targets is not None and (len(targets) == 0 or not np.isfinite(np.asarray(targets, dtype=float)).all()):

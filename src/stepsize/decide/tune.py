@@ -27,6 +27,7 @@ from stepsize.estimate.paired import mean_interval
 from stepsize.schedules import Schedule
 from stepsize.task import Task
 from stepsize.training import Cost
+from stepsize.training.probed import only_task
 
 _log = logging.getLogger("stepsize")
 
@@ -85,10 +86,7 @@ def tune(
         ValueError: an unknown objective, or as the parts raise it.
         TypeError: `task` is not a Task, `schedule` neither a Schedule nor text, or `budget` no text.
     """
-    if not isinstance(task, Task):
-        raise TypeError(
-            f"task must be a stepsize.Task, but is a {type(task).__name__}: make one with ss.Task(…)"
-        )
+    only_task(task)
     if objective not in get_args(Objective):
         raise ValueError(f"objective must be 'time', 'compute' or 'budget', but is {objective!r}")
     if seeds is not None:

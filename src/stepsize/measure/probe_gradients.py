@@ -20,7 +20,8 @@ from stepsize._rng import derived_seed, isolated_rng
 from stepsize.data import Batch, samples_in
 from stepsize.measure.inner_products import Gradients
 from stepsize.probe import Probe
-from stepsize.training.probed import ProbeRun, Rates, loss_of
+from stepsize.training.probe_step import Rates, loss_of
+from stepsize.training.probed import ProbeRun
 from stepsize.training.ranks import own_gradients
 from stepsize.training.state import preserved
 

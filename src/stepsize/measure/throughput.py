@@ -19,6 +19,7 @@ from stepsize.measure.throughput_result import Throughput
 from stepsize.task import Task
 from stepsize.training import Cost
 from stepsize.training.pages import kept_pages
+from stepsize.training.probed import only_task
 
 FIRST, BEYOND = 16, 64
 """Batch sizes by default: from a sixteenth of the task's own; for a stream, up to so many times it."""
@@ -55,10 +56,7 @@ def throughput(
         ValueError: batch sizes that are not whole numbers from 1 to the number of samples, `memory` < 1, or
             `seconds` that are not finite and above 0.
     """
-    if not isinstance(task, Task):
-        raise TypeError(
-            f"task must be a stepsize.Task, but is a {type(task).__name__}: make one with ss.Task(…)"
-        )
+    only_task(task)
     sizes = _checked(task, batch_sizes)
     if memory is not None:
         integer("memory", memory, at_least=1)

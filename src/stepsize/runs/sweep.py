@@ -122,7 +122,8 @@ def sweep(
         with contextlib.suppress(KeyboardInterrupt):  # what is finished is there, and the rest is missing
             for share, rates in _rounds(ledger, planner, halving):
                 _train_round(ledger, planner, share, rates, halving, chosen, reporter)
-        runs = assemble(ledger, study, ledger.calls(study.id)[-1], _backed_up(ledger))
+        noticed = trained.warnings if isinstance(trained, ProbeRun) else ()
+        runs = assemble(ledger, study, ledger.calls(study.id)[-1], (*noticed, *_backed_up(ledger)))
     _log.info("%s: sweep %s, %d of %d cells", task.name, runs.status, len(runs), runs.planned)
     return runs
 

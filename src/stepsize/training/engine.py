@@ -22,8 +22,9 @@ from stepsize.training.memory import SHARE, available, bytes_of, footprint, is_o
 from stepsize.training.obstacles import NotStackableError
 from stepsize.training.optimizers import has_control
 from stepsize.training.pages import MAPPED, kept_pages
+from stepsize.training.probe_evaluation import ProbeEvaluation
 from stepsize.training.probe_loop import ProbeLoop
-from stepsize.training.probed import ProbeEvaluation, ProbeRun, Trainable
+from stepsize.training.probed import ProbeRun, Trainable
 from stepsize.training.stack import Stack
 
 EngineName = Literal["auto", "stack", "loop"]

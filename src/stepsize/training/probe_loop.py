@@ -11,7 +11,9 @@ from stepsize._ranks import current
 from stepsize._rng import capture_rng, isolated_rng, restore_rng
 from stepsize.training.functions import Records
 from stepsize.training.history import Member
-from stepsize.training.probed import ProbeEvaluation, ProbeRun, Rates, loss_of, mean_of_ranks
+from stepsize.training.probe_evaluation import ProbeEvaluation
+from stepsize.training.probe_step import Rates, loss_of, mean_of_ranks
+from stepsize.training.probed import ProbeRun
 from stepsize.training.state import Snapshot
 from stepsize.training.watch import Watch
 

@@ -1,11 +1,11 @@
-"""A probe as something to train: its batches, its horizon, its rates and its held-out loss."""
+"""A probe as something to train: its batches, its horizon, and what was noticed when it was tried."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Literal
 
@@ -15,28 +15,20 @@ from torch.utils._pytree import tree_flatten
 
 from stepsize._check_task import integer
 from stepsize._ranks import current
-from stepsize._rng import derived_seed, isolated_rng
+from stepsize._rng import isolated_rng
 from stepsize.data import Batch, samples_in
 from stepsize.loaders import Loader
 from stepsize.probe import Probe
 from stepsize.schedules import Run
 from stepsize.task import Task
-from stepsize.training.optimizers import set_control
+from stepsize.training.probe_evaluation import ProbeEvaluation
+from stepsize.training.probe_step import Rates, loss_of, mean_of_ranks
 from stepsize.training.state import GradScaler, preserved
 
-FOLDS = 8
-"""Parts that held-out batches are shared out to, at most: their spread tells what the loss owes to them."""
-
-FRESH_SHARE, FEWEST_FRESH, MOST_FRESH = 0.01, 8, 32
-"""Batches that stand in for held-out data, as a share of the horizon, and the least and most of them."""
+_log = logging.getLogger("stepsize")
 
 SEARCHED = 256
 """Calls of `step` within which one that is told too few `accumulate` is searched for its update."""
-
-_FRESH = 2**30
-"""Seed of the batches that stand in for held-out data, beyond those that training counts up to."""
-
-_SALT = 59
 
 
 class ProbeRun:
@@ -117,7 +109,7 @@ class ProbeRun:
     def _try(self) -> None:
         """Two updates, twice over: they must update, give losses, and give the same ones again."""
         losses = []
-        self._ranks = current().size
+        self._ranks, self._moved = current().size, False
         for _ in range(2):
             with preserved(*self.state), isolated_rng(self.seed), Rates(self.probe) as rates:
                 rates.set(max(float(group["lr"]) for group in self.groups))
@@ -127,6 +119,10 @@ class ProbeRun:
             self.warnings = (
                 "step gave other losses when tried again from the same start: state lacks what it changes",
             )
+        if self._moved:
+            self.warnings += (
+                "step moves a scheduler that is not in state, and it stays moved: pass state=[…, scheduler]",
+            )
         if self._ranks > 1:
             with preserved(*self.state):
                 same = len(set(current().all(_digest(next(self.loader.batches(self.seed)))))) == 1
@@ -134,6 +130,8 @@ class ProbeRun:
                 self.warnings += (
                     "every rank was given the same batches: share the data out, as with a DistributedSampler",
                 )
+        for warning in self.warnings:
+            _log.warning("%s: %s", self.name, warning)
 
     def _tried(self, batches: Iterator[Batch], rates: Rates) -> float:
         rates.stepped = False
@@ -144,7 +142,18 @@ class ProbeRun:
             losses.append(loss_of(self.probe.step(batch)))
         if not rates.stepped and not self.scaled:
             raise ValueError(self._never_stepped(batches, rates))
+        self._moved |= any(self._moved_by_another(optimizer, rates.lr) for optimizer in self.probe.optimizers)
         return mean_of_ranks(float(np.mean(losses)))
+
+    def _moved_by_another(self, optimizer: torch.optim.Optimizer, lr: float) -> bool:
+        """Whether a rate is no longer the one that was set, and a scheduler that `state` lacks may be why."""
+        schedulers = [getattr(item, "scheduler", item) for item in self.state]  # accelerate wraps them
+        known = any(getattr(scheduler, "optimizer", None) is optimizer for scheduler in schedulers)
+        shares = zip(optimizer.param_groups, self.probe.shares(optimizer), strict=True)
+        return not known and any(
+            "initial_lr" in group and not math.isclose(float(group["lr"]), lr * share, rel_tol=1e-6)
+            for group, share in shares
+        )
 
     def _never_stepped(self, batches: Iterator[Batch], rates: Rates) -> str:
         for call in range(self.probe.accumulate + 1, SEARCHED + 1):
@@ -196,9 +205,20 @@ def trainable(
     )
 
 
-def mean_of_ranks(loss: float) -> float:
-    """The loss over all ranks' batches, for what every rank decides alike."""
-    return float(current().mean(np.array(loss)))
+def only_task(task: Any) -> Task:
+    """The task itself, where nothing else will do.
+
+    Raises `TypeError`, which tells for a probe what takes one.
+    """
+    if isinstance(task, Task):
+        return task
+    what = f"task must be a stepsize.Task, but is a {type(task).__name__}: make one with ss.Task(…)"
+    if isinstance(task, (Probe, ProbeRun)):
+        what += (
+            ". A probe trains on the batches that its loader gives, and here they are varied; find_lr, "
+            "range_test, noise_scale and sweep take one"
+        )
+    raise TypeError(what)
 
 
 def _digest(batch: Batch) -> str:
@@ -210,125 +230,3 @@ def _digest(batch: Batch) -> str:
         else:
             told.update(str(leaf).encode())
     return told.hexdigest()
-
-
-def loss_of(returned: Any, function: str = "step") -> float:
-    """What `step` or `evaluate` returned, as a number."""
-    value = returned.get("loss") if isinstance(returned, Mapping) else returned
-    if isinstance(value, torch.Tensor) and value.numel() == 1:
-        return float(value.detach())
-    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
-        return float(value)
-    what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else f"{value!r:.60}"
-    raise TypeError(
-        f"{function} must return the loss as a number, a tensor with one element, or a mapping with 'loss', "
-        f"but returned {what}: end it with `return loss`"
-    )
-
-
-class Rates:
-    """Holds a probe's optimizers at a rate, over what schedulers set, while it is entered as a context."""
-
-    def __init__(self, probe: Probe) -> None:
-        self._probe, self._lr = probe, 0.0
-        self.stepped = False
-        """Whether an optimizer has stepped since this was last set to False."""
-
-    def set(self, lr: float, controls: Mapping[str, float] | None = None) -> None:
-        """The rate of the largest group, and further hyperparameters, from here on."""
-        self._lr = lr
-        for optimizer in self._probe.optimizers:
-            self._probe.set_rate(optimizer, lr)
-            for group in optimizer.param_groups:
-                for name, value in (controls or {}).items():
-                    set_control(group, name, value)
-
-    def __enter__(self) -> Rates:
-        self._handles = [
-            handle
-            for optimizer in self._probe.optimizers
-            for handle in (
-                optimizer.register_step_pre_hook(self._before),
-                optimizer.register_step_post_hook(self._after),
-            )
-        ]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
-            handle.remove()
-
-    def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        self._probe.set_rate(optimizer, self._lr)
-
-    def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        self.stepped = True
-
-
-@dataclass(frozen=True)
-class ProbeEvaluation:
-    """The held-out loss of a probe as it is: by its own function on `val`, or by steps at rate 0.
-
-    `folds` hold batches of about the same number each; `weights` (F,) are their shares of the samples, and
-    `shares` (F,) this rank's part of a fold, 1 on average. All ranks together have `samples`.
-    """
-
-    run: ProbeRun
-    folds: tuple[tuple[Batch, ...], ...]
-    shares: np.ndarray
-    weights: np.ndarray
-    samples: int
-
-    @classmethod
-    def of(cls, run: ProbeRun) -> ProbeEvaluation:
-        with preserved(*run.state):
-            if run.val is not None:
-                batches = list(run.val.once())
-            else:
-                source = run.loader.batches(run.seed if run.loader.fixed else _FRESH)
-                batches = [next(source) for _ in range(fresh_batches(run))]
-        if not batches:
-            raise ValueError("val must give batches, but gave none: pass val=loader")
-        count = min(FOLDS, current().least(len(batches)))
-        folds = tuple(
-            tuple(batches[i] for i in part) for part in np.array_split(np.arange(len(batches)), count)
-        )
-        own = np.array([sum(samples_in(batch) for batch in fold) for fold in folds], dtype=np.float64)
-        sizes = current().mean(own)
-        return cls(run, folds, own / sizes, sizes / sizes.sum(), round(sizes.sum() * current().size))
-
-    @property
-    def batches(self) -> tuple[tuple[Batch, ...], ...]:
-        """The folds: what `train` counts."""
-        return self.folds
-
-    @property
-    def functions(self) -> tuple[str, ...]:
-        """What is measured: the loss alone."""
-        return ("loss",)
-
-    def of_state(self) -> dict[str, np.ndarray]:
-        """The loss on every fold, (F,), at the probe's present state; whatever it changes is put back."""
-        seed = derived_seed(_SALT, self.run.seed) % 2**63
-        with preserved(*self.run.state), isolated_rng(seed):
-            losses = np.array([self._of_fold(fold) for fold in self.folds])
-        return {"loss": current().mean(losses * self.shares)}
-
-    def _of_fold(self, fold: Sequence[Batch]) -> float:
-        probe = self.run.probe
-        sizes = np.array([samples_in(batch) for batch in fold], dtype=np.float64)
-        if self.run.val is not None:
-            assert probe.evaluate is not None
-            with torch.no_grad():
-                losses = [loss_of(probe.evaluate(batch), "evaluate") for batch in fold]
-        else:
-            with Rates(probe) as rates:
-                rates.set(0.0)
-                losses = [loss_of(probe.step(batch)) for batch in fold]
-        return float(np.average(losses, weights=sizes))
-
-
-def fresh_batches(run: ProbeRun) -> int:
-    """Batches that stand in for held-out data: whole updates of them, a small share of the horizon."""
-    wished = int(np.clip(FRESH_SHARE * run.steps, FEWEST_FRESH, MOST_FRESH))
-    return math.ceil(wished / run.probe.accumulate) * run.probe.accumulate
