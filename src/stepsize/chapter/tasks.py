@@ -22,14 +22,7 @@ from stepsize.task import Task, accuracy, supervised
 @lru_cache(maxsize=2)
 def textbook(settings: Settings) -> Task:
     """The textbook's net on MNIST, on the CPU: a net this small is not faster elsewhere."""
-    task = mnist_task(epochs=settings.epochs, device="cpu")
-    if settings.images is None and settings.held is None:
-        return task
-    (x, y), (xv, yv) = task._arguments["train"], task._arguments["val"]
-    images, held = settings.images, settings.held
-    return task.replace(
-        train=(x[:images], y[:images]), val=(xv[:held], yv[:held]), name=f"mnist {images} {held}"
-    )
+    return mnist_task(epochs=settings.epochs, device="cpu", images=settings.images, held=settings.held)
 
 
 @lru_cache(maxsize=8)
@@ -180,13 +173,14 @@ def _small_digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def few_digits(settings: Settings, samples: int) -> Task:
-    """A one-layer net on few small digits, judged by 5,000 of the test images; momentum 0.9."""
+    """A one-layer net on few small digits, judged by 5,000 test images (quick: 1,000); momentum 0.9."""
     x, y, xv, yv = _small_digits()
+    held = settings.pick(5_000, 1_000)
     return Task(
         model=one_layer,
         loss=supervised(nn.CrossEntropyLoss()),
         train=(x[:samples], y[:samples]),
-        val=(xv, yv),
+        val=(xv[:held], yv[:held]),
         optimizer=partial(torch.optim.SGD, momentum=0.9),
         batch_size=32,
         steps=settings.pick(1_000, 150),

@@ -69,8 +69,12 @@ def mnist(*, raw: bool = False) -> Mnist:
 
 
 def _split(images: NDArray[np.uint8], labels: NDArray[np.uint8], raw: bool) -> Split:
-    pixels = images.copy() if raw else np.multiply(images, np.float32(1 / 255), dtype=np.float32)
-    return Split(pixels, labels.astype(np.int64))
+    return Split(images.copy() if raw else pixels(images), labels.astype(np.int64))
+
+
+def pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Raw pixels, 0 to 255, as float32 from 0 to 1, of the same shape."""
+    return np.multiply(images, np.float32(1 / 255), dtype=np.float32)
 
 
 _checked: set[Path] = set()

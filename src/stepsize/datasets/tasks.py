@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from stepsize.datasets.digits import mnist
+from stepsize.datasets.digits import Split, mnist, pixels
 from stepsize.task import Task, accuracy, supervised
 
 
@@ -29,26 +29,40 @@ def textbook_net() -> nn.Module:
     return net
 
 
+def _first(split: Split, count: int | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixels from 0 to 1 (n, 28, 28), float32, and labels (n,) of a raw split's first images."""
+    return torch.from_numpy(pixels(split.images[:count])), torch.from_numpy(split.labels[:count])
+
+
 def mnist_task(
-    *, batch_size: int = 128, epochs: float = 10, seed: int = 0, device: str | None = None
+    *,
+    batch_size: int = 128,
+    epochs: float = 10,
+    seed: int = 0,
+    device: str | None = None,
+    images: int | None = None,
+    held: int | None = None,
 ) -> Task:
     """The reference task: the textbook's net on MNIST with plain SGD, 55,000 images, 5,000 held out.
 
-    One epoch at batch 128 is 430 updates, the last batch partial.
+    One epoch at batch 128 is 430 updates, the last batch partial. `images` and `held` take the first so many
+    of the training and the held-out images, each (28, 28), pixels from 0 to 1.
     """
-    digits = mnist()
+    digits = mnist(raw=True)
+    train, validation = _first(digits.train, images), _first(digits.validation, held)
+    whole = images is None and held is None
     return Task(
         model=textbook_net,
         loss=supervised(nn.CrossEntropyLoss()),
-        train=(torch.from_numpy(digits.train.images), torch.from_numpy(digits.train.labels)),
-        val=(torch.from_numpy(digits.validation.images), torch.from_numpy(digits.validation.labels)),
+        train=train,
+        val=validation,
         optimizer=torch.optim.SGD,
         batch_size=batch_size,
         epochs=epochs,
         metrics={"accuracy": accuracy()},
         seed=seed,
         device=device,
-        name="mnist",
+        name="mnist" if whole else f"mnist {images} {held}",
     )
 
 
@@ -70,13 +84,13 @@ def mnist_cnn_task(
     *, batch_size: int = 64, steps: int = 300, seed: int = 0, device: str | None = None
 ) -> Task:
     """A small convolutional net with Adam on 6,000 MNIST images, 1,000 held out."""
-    digits = mnist()
-    images, labels = torch.from_numpy(digits.train.images[:, None]), torch.from_numpy(digits.train.labels)
-    held_images, held_labels = (torch.from_numpy(a[:1000]) for a in digits.validation)
+    digits = mnist(raw=True)
+    images, labels = _first(digits.train, 6000)
+    held_images, held_labels = _first(digits.validation, 1000)
     return Task(
         model=small_cnn,
         loss=supervised(nn.CrossEntropyLoss()),
-        train=(images[:6000], labels[:6000]),
+        train=(images[:, None], labels),
         val=(held_images[:, None], held_labels),
         optimizer=partial(torch.optim.Adam, betas=(0.9, 0.999)),
         batch_size=batch_size,

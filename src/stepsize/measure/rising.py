@@ -12,7 +12,7 @@ import numpy as np
 from stepsize._result import finite_or_none, frozen, provenance
 from stepsize.estimate import mean_over_seeds, smooth, suggest
 from stepsize.measure.curve import Curve
-from stepsize.training import EngineName, Member, train
+from stepsize.training import EngineName, Member, Records, train
 from stepsize.training.engine import Progress
 from stepsize.training.probed import Trainable
 
@@ -39,9 +39,14 @@ def measure_curve(
     seeds: Sequence[int],
     loss: Literal["train", "val"],
     engine: EngineName = "auto",
+    records: Records | None = None,
     progress: Progress | None = None,
 ) -> Curve:
-    """Train each seed once along the plan, and read the suggestions off the mean over seeds."""
+    """Train each seed once along the plan, and read the suggestions off the mean over seeds.
+
+    A single seed is trained by the loop unless told otherwise: it would share a stack with nobody. `records`
+    keeps what a stack has recorded from one pass to the next.
+    """
     rates = np.repeat(plan.lrs, plan.iters)
     ends = np.cumsum(plan.iters)
     members = [Member(lr=1.0, seed=seed) for seed in seeds]
@@ -53,7 +58,8 @@ def measure_curve(
         members,
         np.tile(rates, (len(members), 1)),
         evaluate_at=evaluate_at,
-        engine=engine,
+        engine="loop" if engine == "auto" and len(members) == 1 else engine,
+        records=records,
         progress=progress,
     )
     losses = history.val_loss[:, 1:] if loss == "val" else _mean_per_rate(history.train_loss, plan.iters)

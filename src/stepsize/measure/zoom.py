@@ -10,7 +10,7 @@ from stepsize._result import Provenance, Result, frozen, provenance
 from stepsize.estimate import mean_over_seeds
 from stepsize.measure.curve import Curve
 from stepsize.measure.rising import RatePlan, measure_curve
-from stepsize.training import Cost, Member, train
+from stepsize.training import Cost, Member, Records, train
 from stepsize.training.engine import Progress
 from stepsize.training.probed import Trainable
 
@@ -84,6 +84,7 @@ class _Rounds:
     def __init__(self, task: Trainable, seeds: tuple[int, ...], progress: Progress | None) -> None:
         self._task, self._seeds, self._progress = task, seeds, progress
         self._cost = Cost(updates=0, samples=0, seconds=0.0, runs=0.0)
+        self._records = Records()
 
     def run(self, plan: RatePlan) -> Zoom:
         coarse, turn = self._until_turn(plan)
@@ -125,7 +126,14 @@ class _Rounds:
         return self._answer("ok", lr, why, coarse, bracket, trials)
 
     def _curve(self, plan: RatePlan) -> Curve:
-        curve = measure_curve(self._task, plan, seeds=self._seeds, loss="train", progress=self._progress)
+        curve = measure_curve(
+            self._task,
+            plan,
+            seeds=self._seeds,
+            loss="train",
+            records=self._records,
+            progress=self._progress,
+        )
         self._cost = self._cost + curve.cost
         return curve
 
@@ -170,7 +178,14 @@ class _Rounds:
         """Held-out losses (S,) after `steps` updates at each rate; infinite where a seed diverged."""
         members = [Member(lr, seed) for seed in self._seeds for lr in lrs]
         rates = np.array([[member.lr] for member in members]) * np.ones((1, steps))
-        history = train(self._task, members, rates, evaluate_at=[steps], progress=self._progress)
+        history = train(
+            self._task,
+            members,
+            rates,
+            evaluate_at=[steps],
+            records=self._records,
+            progress=self._progress,
+        )
         self._cost = self._cost + history.cost
         final = np.where(np.isfinite(history.val_loss[:, 0]), history.val_loss[:, 0], np.inf)
         return list(final.reshape(len(self._seeds), len(lrs)).T)
