@@ -71,7 +71,7 @@ ON_A_TASK = [
     Entry("critical_batch", _on(ss.critical_batch, **SIZES), places=1),
     Entry("find_batch_size", _on(ss.find_batch_size, **SIZES), places=1),
     Entry(
-        "scale_lr", _on(ss.scale_lr, to=8, batch_sizes=[4, 6, 8], **LR, **ALONE, budget="12 runs"), places=2
+        "scale_lr", _on(ss.scale_lr, to=8, batch_sizes=[4, 6, 8], **LR, **ALONE, budget="1200 runs"), places=2
     ),
     Entry("scale_lr rule", _on(ss.scale_lr, to=8, rule="adascale", **LR)),
     Entry("find_warmup", _on(ss.find_warmup, **LR, warmups=[0, 2], steps=4, **ALONE)),

@@ -212,9 +212,14 @@ def with_batch_size(task: Task, size: int) -> Task:
     """The task at another batch size, with as many samples in its run."""
     if size == task.batch_size:
         return task
-    if task.epochs is None:
-        return task.replace(batch_size=size, steps=max(1, round(task.steps * task.batch_size / size)))
-    return task.replace(batch_size=size, epochs=task.epochs)
+    return task.replace(batch_size=size, steps=steps_at(task, size))
+
+
+def steps_at(task: Task, size: int) -> int:
+    """Updates of a run over as many samples at another batch size; the data is not read for it."""
+    if task.epochs is None or task.samples is None:
+        return max(1, round(task.steps * task.batch_size / size))
+    return max(1, round(task.epochs * math.ceil(task.samples / size)))
 
 
 def _beyond(measured: Rehearsal, count: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from stepsize._progress import Deadline, OutOfTimeError, Reporter, reporting
 from stepsize._result import provenance
 from stepsize._untouched import untouched
 from stepsize._words import duration
-from stepsize.decide.best_rates import BestRates, with_batch_size
+from stepsize.decide.best_rates import BestRates, steps_at, with_batch_size
 from stepsize.decide.budget import OVERTIME, Budget
 from stepsize.decide.known_rate import in_seconds, known_rate
 from stepsize.decide.noise_prediction import mean_noise, prediction_from_noise
@@ -192,13 +192,13 @@ def _rule_on_task(
     announce: Callable[[str], None],
 ) -> RateScaling:
     started = time.perf_counter()
-    small = with_batch_size(task, from_)
-    settings = _settings(small, 1.0)  # refuses an unknown optimizer before anything is measured
-    updates = max(1, math.ceil(NOISE_SHARE * small.steps))
+    settings = _settings(task, from_, 1.0)  # refuses an unknown optimizer before anything is measured
+    updates = max(1, math.ceil(NOISE_SHARE * steps_at(task, from_)))
     why = ""
     cost, scale = Cost(updates=0, samples=0, seconds=0.0, runs=0.0), _samples_of(noise)
     status: ScaleStatus = "no_answer"
     try:
+        small = with_batch_size(task, from_)
         if lr is None or noise is None:
             pace = duration(seconds_per_update(small) * updates)
             parts = [*(["a rate"] if lr is None else []), *(["the noise scale"] if noise is None else [])]
@@ -209,7 +209,7 @@ def _rule_on_task(
         if limit is not None:
             reporter = Deadline(reporter, started + OVERTIME * limit)
         lr, cost = known_rate(small, lr, schedule=schedule, budget=budget, progress=reporter)
-        settings = _settings(small, lr)
+        settings = _settings(task, from_, lr)
         if noise is None:
             left = None if limit is None else limit - (time.perf_counter() - started)
             prediction = prediction_from_noise(small, lr, updates, left, reporter)
@@ -222,7 +222,7 @@ def _rule_on_task(
         status, why = "interrupted", INTERRUPTED
     seconds = time.perf_counter() - started
     if lr is None or status == "interrupted" or (scale is None and rule in ("adascale", "surge")):
-        found = _nothing(status, why, settings, from_, to, rule)
+        found = _nothing(status, why, None if lr is None else settings, from_, to, rule)
         return _with(found, task, cost, seconds, ())
     found = _by_rule(settings, from_, to, rule, scale, task.samples, averages)
     return _with(found, task, cost, seconds, (why,) if why else ())
@@ -308,8 +308,8 @@ def _samples_of(noise: NoiseScale | float | None) -> float | None:
     return mean / noise.per_sample
 
 
-def _settings(task: Task, lr: float) -> Hyperparameters:
-    """What the task's own optimizer is set to."""
+def _settings(task: Task, batch_size: int, lr: float) -> Hyperparameters:
+    """What the task's own optimizer is set to, for a run at a batch size."""
     optimizer = task.make_optimizer(task.make_model(task.seed), lr)
     group = optimizer.param_groups[0]
     adam = keeps_second_moments(optimizer) and "betas" in group
@@ -324,5 +324,5 @@ def _settings(task: Task, lr: float) -> Hyperparameters:
         eps=float(group["eps"]) if adam else None,
         weight_decay=float(group["weight_decay"]),
         decoupled=not adam or bool(group.get("decoupled_weight_decay", False)),
-        steps=task.steps,
+        steps=steps_at(task, batch_size),
     )

@@ -10,7 +10,7 @@ import numpy as np
 from stepsize._check_task import integer
 from stepsize._progress import OutOfTimeError, Reporter
 from stepsize._result import provenance
-from stepsize.decide.best_rates import BestRates, with_batch_size
+from stepsize.decide.best_rates import BestRates, steps_at, with_batch_size
 from stepsize.decide.scale_result import BestRate, RateAt, RateScaling, ScaleStatus
 from stepsize.estimate.rate_fits import FEWEST, RateFits, Regime, fit_rates
 from stepsize.estimate.scaling import Hyperparameters, Move
@@ -74,16 +74,15 @@ def scaled_as_measured(
             warnings += [warning] if warning else []
         except KeyboardInterrupt:
             status = "interrupted"
-    end = with_batch_size(task, to)
     before = after = None
     moves: tuple[Move, ...] = ()
     if lr is not None and fits is not None:
-        steps = with_batch_size(task, from_).steps
+        steps, then = steps_at(task, from_), steps_at(task, to)
         before = Hyperparameters(lr=fits.rate(from_), steps=steps)
-        after = Hyperparameters(lr=lr, steps=end.steps)
+        after = Hyperparameters(lr=lr, steps=then)
         moves = (
             Move("lr", before.lr, lr, f"{fits.law} in the batch size, as measured"),
-            Move("steps", steps, end.steps, "as many samples as before"),
+            Move("steps", steps, then, "as many samples as before"),
         )
     return RateScaling(
         status=status,
