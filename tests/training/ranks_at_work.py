@@ -207,11 +207,17 @@ def sharded() -> UsersLoop:
     return UsersLoop(step, [model], [optimizer], averaged().batches)
 
 
-def shards() -> list[Any]:
-    """What find_lr comes to with FSDP2, whether training goes on as ever, and what noise_scale says."""
+def shards() -> list[Any] | None:
+    """What find_lr comes to with FSDP2, whether training goes on as ever, and what noise_scale says.
+
+    None where torch by itself, an early one, cannot train sharded weights on a CPU.
+    """
     loop, alone = sharded(), sharded()
-    for one in (loop, alone):
-        one.train(3)
+    try:
+        for one in (loop, alone):
+            one.train(3)
+    except AttributeError:  # of a stream, which a CPU has none of
+        return None
     with torch.no_grad():
         for mine, other in zip(alone.state[0].parameters(), loop.state[0].parameters(), strict=True):
             mine.copy_(other)

@@ -22,13 +22,20 @@ NAMES = {value: name.replace("_", "-") for name, value in THEMES["light"]._asdic
 
 
 def inline_svg(figure: Figure, *, prefix: str, alt: str) -> str:
-    """The figure, drawn in the light theme, as an `<svg>` element; `prefix` keeps its ids apart on a page."""
-    import matplotlib as mpl
+    """The figure, drawn in the light theme, as an `<svg>` element; `prefix` keeps its ids apart on a page.
 
+    The page shows through: the figure loses its background.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    for part in (figure, *figure.axes):
+        part.patch.set_visible(False)
     buffer = io.StringIO()
     # text stays text: searchable, and in the reader's font; the same figure is the same file
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "stepsize"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        # savefig would draw the figure twice: once more for a layout that this one settles as it is drawn
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     root = ET.fromstring(buffer.getvalue())
     for parent in list(root.iter()):
         for child in list(parent):
