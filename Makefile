@@ -24,7 +24,7 @@ PIPX := PIP_CONSTRAINT=$(abspath constraints.txt) PIPX_HOME=$(abspath out/pipx) 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # two installations into one environment would break each other
-.PHONY: help tune test lint format docs picture examples bench regret api package compat clean
+.PHONY: help tune test lint format docs picture examples bench regret api faults package compat clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -73,6 +73,9 @@ regret: $(VENV)/.regret ## what every rate finder's answers are worth (hours; go
 
 api: $(VENV)/.dev ## accept the public interface as it is now: writes tests/api/interface.txt
 	$(BIN)/python -m tests.api.interface
+
+faults: $(VENV)/.dev ## disturb every measurement at every third update, from its beginning to its end
+	FAULTS=everywhere OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS) tests/faults
 
 package: $(VENV)/.package ## build the wheel and the sdist, and test the wheel in an environment of its own
 	rm -rf dist out/sdist

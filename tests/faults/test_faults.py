@@ -2,12 +2,13 @@
 
 Each entry point is disturbed at every third call of the user's loss or step, and at every third batch that is
 read, at up to three places from the start (`Entry.places`, so that the whole takes seconds). Ctrl-C comes at
-the last such place of the whole measurement too.
+the last such place of the whole measurement too. `make faults` goes to every place.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +36,9 @@ from tests.faults.training import BATCH, Users, drawing, ending, looped, stacked
 
 EVERY = 3
 """Faults come at every third update."""
+
+EVERYWHERE = os.environ.get("FAULTS") == "everywhere"
+"""Whether to go through the whole of each measurement, as `make faults` does."""
 
 Make = Callable[[], Users]
 
@@ -130,7 +134,7 @@ def goes_on(make: Make, users: Users) -> list[str]:
 def disturb(
     make: Make, entry: Entry, faults: Mapping[str, Sequence[Fault]], apart: dict[str, int]
 ) -> list[str]:
-    """Every fault at every place, and none at all: what was found."""
+    """Every fault at the first places or at every one, and none at all: what was found."""
     users = begun(make)
     before = traces(users)
     for place in faults:
@@ -141,10 +145,11 @@ def disturb(
     for place, kinds in faults.items():
         assert calls[place] > 0, f"nothing calls the trap in the {place}"
         places = range(0, calls[place], apart[place])
+        first = places if EVERYWHERE else places[: entry.places]
         for fault in kinds:
-            for at in places[: entry.places]:
+            for at in first:
                 found += disturbed(make, entry, place, fault, at)
-            if fault is CTRL_C and place == list(faults)[-1] and len(places) > entry.places:
+            if fault is CTRL_C and place == list(faults)[-1] and len(places) > len(first):
                 found += disturbed(make, entry, place, fault, places[-1])
     return found
 

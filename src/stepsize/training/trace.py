@@ -228,7 +228,7 @@ def largest(tensor: torch.Tensor) -> float:
     if not tensor.is_floating_point():
         return 0.0
     finite = tensor[torch.isfinite(tensor)]
-    return float(finite.abs().max()) if finite.numel() else 0.0
+    return float(finite.detach().abs().max()) if finite.numel() else 0.0
 
 
 def alike(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor], scale: float = 0.0) -> bool:
