@@ -247,7 +247,8 @@ class _Measurement:
             square = float(gradient.double() @ gradient.double())
             if square == 0:
                 return None
-            ratios.append(float(gradient.double() @ surface.hessian_product(gradient).double()) / square)
+            product = surface.hessian_product(gradient).detach()
+            ratios.append(float(gradient.double() @ product.double()) / square)
         return float(np.mean(ratios))
 
     def _kind(self, ends: Ends, update: int) -> PointKind:

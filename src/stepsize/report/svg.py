@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from stepsize.report.theme import THEMES
@@ -29,13 +29,14 @@ def inline_svg(figure: Figure, *, prefix: str, alt: str) -> str:
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    for part in (figure, *figure.axes):
-        part.patch.set_visible(False)
+    for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
+        patch.set_visible(False)
     buffer = io.StringIO()
     # text stays text: searchable, and in the reader's font; the same figure is the same file
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "stepsize"}):
         # savefig would draw the figure twice: once more for a layout that this one settles as it is drawn
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+        canvas: Any = FigureCanvasSVG(figure)
+        canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
     root = ET.fromstring(buffer.getvalue())
     for parent in list(root.iter()):
         for child in list(parent):

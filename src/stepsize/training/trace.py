@@ -156,6 +156,7 @@ class Traced:
 
     def _agree(self, ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> bool:
         """Whether a record's results are the function's own, up to rounding."""
+        ours, theirs = ([result.detach() for result in results] for results in (ours, theirs))
         if not self._scales:
             self._scales = [SHRUNK * largest(result) for result in theirs]
         scales = list(self._scales)
@@ -228,7 +229,7 @@ def largest(tensor: torch.Tensor) -> float:
     if not tensor.is_floating_point():
         return 0.0
     finite = tensor[torch.isfinite(tensor)]
-    return float(finite.detach().abs().max()) if finite.numel() else 0.0
+    return float(finite.abs().max()) if finite.numel() else 0.0
 
 
 def alike(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor], scale: float = 0.0) -> bool:
