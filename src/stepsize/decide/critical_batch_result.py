@@ -137,7 +137,7 @@ def fit_text(fit: CriticalFit) -> str:
     span = interval(fit.batch_low, fit.batch_high)
     if fit.status == "ok":
         s_min = f"S_min {fit.updates_min:.3g} ({interval(fit.updates_low, fit.updates_high)})"
-        return f"{s_min} updates, B_crit {fit.batch:.3g} ({span}) samples"
+        return f"{s_min} updates, B_crit {fit.batch:.3g} ({span}) samples."
     if fit.status == "no_saturation":
         return f"B_crit is {span}: updates may go on falling as 1/batch beyond the sizes tried."
     if fit.status == "no_gain":
