@@ -63,7 +63,6 @@ bench: $(VENV)/.dev ## measure the engine against its rivals; the tables go to b
 	$(BIN)/python -m benchmarks.whole_sweep $(ARGS)
 	$(BIN)/python -m benchmarks.curvature $(ARGS)
 	$(BIN)/python -m benchmarks.scaling $(ARGS)
-	$(BIN)/python -m benchmarks.batch_size $(ARGS)
 	$(BIN)/python -m benchmarks.tuning $(ARGS)
 	$(BIN)/python -m benchmarks.schedules $(ARGS)
 	$(BIN)/python -m benchmarks.chapter $(ARGS)
