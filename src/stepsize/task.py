@@ -169,7 +169,7 @@ class Task:
             raise ValueError(f"epochs must be a finite number above 0, but is {epochs!r}: pass epochs=10")
         if self.samples is None:
             raise ValueError("epochs needs data of known length, but train is a stream: pass steps=5000")
-        return max(1, round(float(epochs) * math.ceil(self.samples / self.batch_size)))
+        return updates_in(float(epochs), self.samples, self.batch_size)
 
     @property
     def epochs(self) -> float | None:
@@ -271,3 +271,8 @@ def _choose_device(model: nn.Module | Callable[[], nn.Module]) -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def updates_in(epochs: float, samples: int, batch_size: int) -> int:
+    """Updates of so many passes over the training data, the last batch of a pass smaller; at least one."""
+    return max(1, round(epochs * math.ceil(samples / batch_size)))

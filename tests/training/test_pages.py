@@ -15,7 +15,6 @@ from stepsize.training.memory import footprint
 from stepsize.training.stack import Stack
 from tests.tasks import digits_task
 
-
 ALONE = """
 import resource
 import torch

@@ -18,7 +18,7 @@ from stepsize.decide.verdict import learns
 from stepsize.estimate import Regret, Shift
 from stepsize.estimate.optimum import Grid, Optimum, optima, optimum
 from stepsize.schedules import Schedule
-from stepsize.task import Task
+from stepsize.task import Task, updates_in
 from stepsize.training import Cost
 
 GRID = 1.5
@@ -219,7 +219,7 @@ def steps_at(task: Task, size: int) -> int:
     """Updates of a run over as many samples at another batch size; the data is not read for it."""
     if task.epochs is None or task.samples is None:
         return max(1, round(task.steps * task.batch_size / size))
-    return max(1, round(task.epochs * math.ceil(task.samples / size)))
+    return updates_in(task.epochs, task.samples, size)
 
 
 def _beyond(measured: Rehearsal, count: int) -> np.ndarray:
