@@ -85,11 +85,26 @@ def restore_rng(state: RngState) -> None:
 
 def seed_rng(seed: int) -> None:
     """Seed all global generators, and those included, each by its place."""
-    torch.manual_seed(seed)
+    _seed_torch(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
     random.seed(seed)
     for place, generator in enumerate(_included.get() or ()):
         _seed(generator, derived_seed(seed, place))
+
+
+def _seed_torch(seed: int) -> None:
+    """As `torch.manual_seed`, for the devices that are there.
+
+    That one also notes the seed, with a traceback, for every kind of device that has not been used yet, and
+    keeps the notes: together a millisecond each time.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+    if torch.xpu.is_available():
+        torch.xpu.manual_seed_all(seed)
 
 
 @contextmanager

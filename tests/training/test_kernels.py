@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
 from stepsize.training.kernels import simplify
 from stepsize.training.record import record
+from tests.training.callable_kernels import module
 
 x, w, y = torch.randn(5, 4), torch.randn(3, 2, 4), torch.tensor([0, 1, 1, 0, 1])
 
@@ -71,7 +72,7 @@ def test_the_same_bits_and_the_same_random_numbers(function: Callable[..., torch
             simplify(kernels)
         for data in (x, 2 * x):
             torch.manual_seed(3)
-            results.append(kernels(data, w)[0])
+            results.append(module(kernels)(data, w)[0])
             states.append(torch.get_rng_state())
     for before, after in zip(results[:2], results[2:], strict=True):
         assert torch.equal(before, after)

@@ -15,8 +15,9 @@ from torch.nn import functional as F  # noqa: N812 - the field's name for it
 from stepsize.training.kernels import simplify
 from stepsize.training.optimizers import NATIVE, Native
 from stepsize.training.program import Product, Program
-from stepsize.training.record import record
+from stepsize.training.record import Kernels, record
 from stepsize.training.rewrites import aten, turn_short_softmax
+from tests.training.callable_kernels import module
 
 double = partial(torch.randn, dtype=torch.float64)
 x, y = double(20, 5), torch.arange(20) % 3
@@ -32,12 +33,13 @@ def update(w: torch.Tensor, v: torch.Tensor, x: torch.Tensor) -> tuple[torch.Ten
     return value, of_w, of_v
 
 
-def simplified(function: Callable[..., Any], *args: torch.Tensor) -> Any:
+def simplified(function: Callable[..., Any], *args: torch.Tensor) -> Kernels:
     return simplify(record(function, args))
 
 
 def test_a_program_gives_what_the_record_gives() -> None:
-    expected = simplified(update, w, v, x)(w, v, x)
+    kernels = simplified(update, w, v, x)
+    expected = module(kernels)(w, v, x)
     for got, wanted in zip(Program(simplified(update, w, v, x))([w, v, x]), expected, strict=True):
         assert isinstance(got, torch.Tensor)
         torch.testing.assert_close(got, wanted, rtol=0, atol=0)
@@ -100,7 +102,7 @@ def test_a_short_softmax_is_turned_and_gives_the_same(softmax: Any, shape: tuple
         if n.target in (aten._log_softmax.default, aten._softmax.default)
     ]
     assert dims == [len(shape) - 2]
-    for got, wanted in zip(turned(z), both_ways(z), strict=True):
+    for got, wanted in zip(module(turned)(z), both_ways(z), strict=True):
         torch.testing.assert_close(got, wanted)
 
 

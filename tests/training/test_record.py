@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
+from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from stepsize.training.record import record
+from tests.training.callable_kernels import module
 
 NETS: dict[str, Callable[[], nn.Module]] = {
     "convolutions": lambda: nn.Sequential(
@@ -53,9 +55,10 @@ def stacked_gradients(net: nn.Module, members: int) -> tuple[Callable[..., tuple
 def test_the_kernels_are_those_of_torchs_tracer(name: str) -> None:
     torch.manual_seed(1)
     function, inputs = stacked_gradients(NETS[name](), 3)
-    ours, theirs = record(function, inputs), make_fx(function)(*inputs)
+    recorded, theirs = record(function, inputs), make_fx(function)(*inputs)
+    ours = module(recorded)
 
-    def kernels(module: torch.fx.GraphModule) -> Counter[str]:
+    def kernels(module: GraphModule) -> Counter[str]:
         # make_fx takes the name of batch normalisation that does not tell what it writes into.
         names = [str(n.target) for n in module.graph.nodes if isinstance(n.target, torch._ops.OpOverload)]
         return Counter(name.replace("_native_batch_norm_legit", "native_batch_norm") for name in names)
@@ -96,5 +99,5 @@ def test_reading_a_value_is_refused(reads: Callable[[Tensor], tuple[Tensor]]) ->
 def test_tensors_from_outside_are_held() -> None:
     outside = torch.tensor([3.0, 4.0])
     kernels = record(lambda x: (x * outside + torch.tensor(1.0),), [torch.ones(2)])
-    assert torch.equal(kernels(torch.full((2,), 2.0))[0], torch.tensor([7.0, 9.0]))
-    assert [buffer.tolist() for _, buffer in kernels.named_buffers()] == [[3.0, 4.0], 1.0]
+    assert torch.equal(module(kernels)(torch.full((2,), 2.0))[0], torch.tensor([7.0, 9.0]))
+    assert [held.tolist() for held in kernels.held.values()] == [[3.0, 4.0], 1.0]

@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
+from scipy import special
 
 from stepsize.runs.statistics import paired_interval
 
@@ -144,5 +144,5 @@ def mean_and_interval(values: ArrayLike, *, level: float = LEVEL) -> tuple[float
     mean = float(found.mean())
     if len(found) < 2:
         return mean, -math.inf, math.inf
-    half = float(student.ppf((1 + level) / 2, len(found) - 1) * found.std(ddof=1) / math.sqrt(len(found)))
+    half = float(special.stdtrit(len(found) - 1, (1 + level) / 2) * found.std(ddof=1) / math.sqrt(len(found)))
     return mean, mean - half, mean + half

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 import numpy as np
-from scipy.stats import t as student
+from scipy import special
 
 EXACT_SEEDS = 6
 """Up to here every resample is enumerated (462 for 6 seeds), and nothing is random."""
@@ -156,7 +156,7 @@ def paired_interval(differences: np.ndarray, level: float = 0.95) -> tuple[np.nd
     """Student's interval of a mean difference, d̄ ± t·s/√S with S−1 degrees of freedom; (S, …), S ≥ 2."""
     seeds = len(differences)
     mean = differences.mean(axis=0)
-    half = student.ppf((1 + level) / 2, seeds - 1) * differences.std(axis=0, ddof=1) / math.sqrt(seeds)
+    half = special.stdtrit(seeds - 1, (1 + level) / 2) * differences.std(axis=0, ddof=1) / math.sqrt(seeds)
     return mean - half, mean + half
 
 

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import Graph, Node
+
+from stepsize.training.record import Kernels
 
 aten = torch.ops.aten
 
@@ -27,7 +29,7 @@ FILLED = {aten.ones_like.default: 1, aten.zeros_like.default: 0}
 """Operations whose result depends on no more than their argument's shape, with what it is filled with."""
 
 
-def simplify(record: GraphModule) -> GraphModule:
+def simplify(record: Kernels) -> Kernels:
     """Take out of a record what does nothing; changes the record and returns it."""
     graph = record.graph
     touched = written_to(graph)
@@ -36,7 +38,6 @@ def simplify(record: GraphModule) -> GraphModule:
     _merge_equal(graph, touched)
     graph.eliminate_dead_code()
     graph.lint()
-    record.recompile()
     return record
 
 
@@ -87,7 +88,7 @@ def _like(node: Node) -> tuple[Any, ...] | None:
     return (node,) if meta is None else (meta.shape, meta.stride, meta.dtype)
 
 
-def _hoist_constants(record: GraphModule, touched: set[Node]) -> None:
+def _hoist_constants(record: Kernels, touched: set[Node]) -> None:
     """Make once what rests on no input: filled tensors and what is computed from them alone."""
     graph = record.graph
     made: dict[Node, torch.Tensor] = {}
@@ -101,7 +102,7 @@ def _hoist_constants(record: GraphModule, touched: set[Node]) -> None:
     for number, (node, value) in enumerate(made.items()):
         if any(user not in made for user in node.users):
             name = f"_constant_{number}"
-            record.register_buffer(name, value)
+            record.held[name] = value
             with graph.inserting_before(node):
                 kept = graph.get_attr(name)
             kept.meta = dict(node.meta)

@@ -6,13 +6,14 @@ own functions do, and makes the views of weights anew at every call, though the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import Graph, Node
 
 from stepsize.training.kernels import VIEWS, is_call, shares_memory, written_to
+from stepsize.training.record import Kernels
 
 aten = torch.ops.aten
 
@@ -63,7 +64,7 @@ class Program:
     these is given as a `Product`.
     """
 
-    def __init__(self, record: GraphModule, *, lasting: int = 0, products: bool = False) -> None:
+    def __init__(self, record: Kernels, *, lasting: int = 0, products: bool = False) -> None:
         graph = record.graph
         inputs = [node for node in graph.nodes if node.op == "placeholder"]
         held = set(inputs[:lasting])
@@ -73,7 +74,7 @@ class Program:
         results = [node.args if node in later else node for node in output.args[0]]
         steps = [node for node in graph.nodes if node.op in ("call_function", "get_attr")]
         body = [node for node in steps if node not in views and node not in later]
-        writer = _Writer(record)
+        writer = _Writer(record.held)
         self._lasting = lasting
         self._products = [node in later for node in output.args[0]]
         self._make_views = writer.function(inputs[:lasting], views, [views])
@@ -126,8 +127,8 @@ def _products(graph: Graph, results: Sequence[Any], held: set[Node]) -> set[Node
 class _Writer:
     """Writes functions in Python; whatever is no plain value stands among their globals."""
 
-    def __init__(self, record: GraphModule) -> None:
-        self._record = record
+    def __init__(self, held: Mapping[str, torch.Tensor]) -> None:
+        self._held = held
         self._globals: dict[str, Any] = {}
         self._names: dict[int, str] = {}
 
@@ -157,10 +158,7 @@ class _Writer:
 
     def _call(self, node: Node) -> str:
         if node.op == "get_attr":
-            value: Any = self._record
-            for name in str(node.target).split("."):
-                value = getattr(value, name)
-            return self._global(value)
+            return self._global(self._held[str(node.target)])
         kernel = QUICK.get(node.target, getattr(node.target, "_op", node.target))
         parts = [self._text(argument) for argument in node.args]
         parts += [f"{name}={self._text(value)}" for name, value in node.kwargs.items()]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import Graph, Node
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
@@ -27,8 +27,19 @@ class Meta(NamedTuple):
     device: torch.device
 
 
-def record(function: Callable[..., Sequence[torch.Tensor]], inputs: Sequence[torch.Tensor]) -> GraphModule:
-    """Call the function once, and return its kernels as a module of the same inputs.
+class Kernels(NamedTuple):
+    """A record: its graph, and the tensors that nodes of kind `get_attr` name.
+
+    It is no `GraphModule`, which writes and compiles its code anew whenever it is made or changed;
+    `GraphModule(held, graph)` makes one, to be called.
+    """
+
+    graph: Graph
+    held: dict[str, torch.Tensor]
+
+
+def record(function: Callable[..., Sequence[torch.Tensor]], inputs: Sequence[torch.Tensor]) -> Kernels:
+    """Call the function once, and return its kernels, a graph of the same inputs.
 
     Raises:
         RuntimeError: it reads a tensor's value, and what it does next may rest on that.
@@ -44,8 +55,8 @@ class _Recorder(TorchDispatchMode):
 
     def __init__(self, inputs: Sequence[torch.Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._root = torch.nn.Module()
         self._graph = Graph()
+        self._held: dict[str, torch.Tensor] = {}
         self._nodes: dict[int, Node] = {}
         self._tensors: list[torch.Tensor] = []  # kept, since a node is found by its tensor's identity
         for number, tensor in enumerate(inputs):
@@ -72,9 +83,9 @@ class _Recorder(TorchDispatchMode):
             raise RuntimeError(f"{func} reads the value of a tensor, on which the next step may rest")
         return result
 
-    def finished(self, results: Sequence[torch.Tensor]) -> GraphModule:
+    def finished(self, results: Sequence[torch.Tensor]) -> Kernels:
         self._graph.output(tuple(self._of(result) for result in results))
-        return GraphModule(self._root, self._graph)
+        return Kernels(self._graph, self._held)
 
     def _name(self, tensor: torch.Tensor, node: Node) -> None:
         stride = tensor.stride() if tensor.layout is torch.strided else ()
@@ -88,6 +99,6 @@ class _Recorder(TorchDispatchMode):
             return value
         if id(value) not in self._nodes:
             name = f"_held_{len(self._tensors)}"
-            self._root.register_buffer(name, value)
+            self._held[name] = value
             self._name(value, self._graph.get_attr(name))
         return self._nodes[id(value)]
