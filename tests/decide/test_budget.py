@@ -9,6 +9,7 @@ import pytest
 from torch import nn
 
 import stepsize as ss
+from stepsize._progress import Deadline, Silent
 from stepsize.decide.budget import Budget
 from stepsize.decide.plan import FEWEST_UPDATES, MOST_SEEDS, best_plan, ordinary_plan
 from stepsize.decide.speed import RECORDING, RESTART, Speed
@@ -32,6 +33,15 @@ SPAN = math.log(1e3)
 )
 def test_budgets_are_read(text: str, runs: float | None, seconds: float | None) -> None:
     assert Budget.parse(text) == Budget(runs=runs, seconds=seconds)
+    about = Budget.parse(f"about {text.strip()}")
+    assert about == Budget(runs=runs, seconds=seconds, strict=False)
+    assert Budget.parse(about.part(1.0)) == about
+
+
+def test_only_a_strict_budget_stops_the_work() -> None:
+    reporter = Silent()
+    assert Budget.parse("about 1 s").clocked(reporter) is reporter
+    assert isinstance(Budget.parse("1 s").clocked(reporter), Deadline)
 
 
 @pytest.mark.parametrize(

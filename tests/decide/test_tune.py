@@ -15,7 +15,7 @@ import stepsize as ss
 from stepsize.decide.budget import Budget
 from stepsize.decide.omissions import settings
 from stepsize.decide.schedule_comparison import shape_text
-from stepsize.decide.tuning import chosen_size, length, sizes_about
+from stepsize.decide.tuning import STAY, chosen_size, length, sizes_about
 from stepsize.decide.tuning_plan import LEAST, TuningPlan
 from tests.report.batches import batch_advice
 from tests.tasks import digits, digits_task
@@ -206,7 +206,7 @@ def test_the_own_batch_size_stays_where_no_other_is_clearly_better() -> None:
     seconds = {row.batch_size: row.seconds for row in found.times}
     choice = next(one for one in found.choices if one.objective == "time")
     for own, time in seconds.items():
-        stays = own == best or (own in choice.alike and time <= 1.1 * seconds[best])
+        stays = own == best or (own in choice.alike and time <= STAY * seconds[best])
         assert chosen_size(found, own) == (own if stays else best)
 
 

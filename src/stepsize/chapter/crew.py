@@ -8,6 +8,7 @@ has finished nobody trains again.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -19,6 +20,9 @@ from pathlib import Path
 import msgspec
 
 from stepsize.chapter.settings import Settings
+
+COLLECT = (20_000, 20, 20)
+"""Thresholds of the garbage collector in a process that does nothing but the chapter."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +60,16 @@ def crew(settings: Settings, store: Path, sections: Sequence[str], count: int) -
         yield
 
 
+def spare_collector() -> None:
+    """Let the garbage collector pass over what is imported by now, and come less often.
+
+    In a process of our own alone: it takes a tenth of the time, nearly all for the million objects of torch,
+    which stay.
+    """
+    gc.freeze()
+    gc.set_threshold(*COLLECT)
+
+
 def work(order: Order) -> None:
     """Train this process's share."""
     import torch
@@ -63,6 +77,7 @@ def work(order: Order) -> None:
     from stepsize.chapter.registry import chosen, trainings_of
 
     torch.set_num_threads(1)
+    spare_collector()
     trainings = trainings_of(chosen(order.sections))
     longest = sorted(trainings, key=lambda training: -training.updates(order.settings))
     for training in longest[order.number :: order.of]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +12,8 @@ from stepsize._progress import Reporter
 from stepsize.chapter.result import Findings
 from stepsize.chapter.settings import Settings
 from stepsize.runs import Runs, sweep
+from stepsize.runs.cell import Cell
+from stepsize.runs.ledger import Ledger
 from stepsize.runs.plan import Tasks, cells_of, grid_of
 from stepsize.task import Task
 from stepsize.training.history import Cost
@@ -47,21 +49,32 @@ class Training:
             evaluate=self.evaluate,
             keep=self.keep,
             store=store,
-            name=f"{self.name} ({task.name})",
+            name=self.study(settings),
             progress=progress,
         )
 
+    def study(self, settings: Settings) -> str:
+        """Its name in the ledger."""
+        return f"{self.name} ({_task(self.task, settings).name})"
+
     def updates(self, settings: Settings) -> int:
         """Member-updates of all its runs."""
-        task = _task(self.task, settings)
-        grid = grid_of(task, self.lrs, self.batch_sizes, settings.seeds, self.schedules, self.evaluate)
-        return sum(cell.until for cell in cells_of(grid, Tasks(task)))
+        return sum(cell.until for cell in _cells(self, settings))
 
 
 @lru_cache(maxsize=64)
 def _task(make: Callable[[Settings], Task], settings: Settings) -> Task:
     """Made once, checks and all: trainings are planned before they are run, and some share a task."""
     return make(settings)
+
+
+@lru_cache(maxsize=64)
+def _cells(training: Training, settings: Settings) -> tuple[Cell, ...]:
+    task = _task(training.task, settings)
+    grid = grid_of(
+        task, training.lrs, training.batch_sizes, settings.seeds, training.schedules, training.evaluate
+    )
+    return tuple(cells_of(grid, Tasks(task)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +114,20 @@ class Lab:
             self.spend(runs.cost)
             self._known[training.name] = runs
         return self._known[training.name]
+
+    def next(self, waiting: Sequence[Section]) -> Section:
+        """The first of these sections whose runs the ledger holds all, so that only they are trained here
+        that no other process has got to; the first of all if there is none.
+        """
+        with Ledger(self._store) as ledger:
+            held = {study.name: len(ledger.done(study)) for study in ledger.studies()}
+        return next((section for section in waiting if self._is_ready(section, held)), waiting[0])
+
+    def _is_ready(self, section: Section, held: dict[str, int]) -> bool:
+        return all(
+            held.get(training.study(self.settings), 0) >= len(_cells(training, self.settings))
+            for training in section.trainings
+        )
 
     def spend(self, cost: Cost) -> None:
         """Count a measurement that is no training of the ledger."""

@@ -223,6 +223,13 @@ def _evidence(estimates: tuple[Estimate, ...]) -> Table | None:
     return Table(("figure", "value", "95% interval", "seeds", "unit"), rows)
 
 
+def draw_ahead(section: SectionResult) -> None:
+    """Draw a section's pictures for pages to come, while other processes still train."""
+    for drawing in section.findings.drawings:
+        _drawn(drawing)
+
+
+@lru_cache(maxsize=128)
 def _drawn(drawing: Drawing) -> Drawn:
     wide, narrow = (
         inline_svg(figure_of(drawing, "light", *size), prefix=f"{drawing.name}-{kind}", alt=drawing.alt)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -33,6 +33,7 @@ def run(
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     loops: bool = False,
+    each: Callable[[SectionResult], object] | None = None,
     progress: bool | Reporter | None = None,
 ) -> Chapter:
     """Run the experiments of the source chapter and decide which of its statements hold.
@@ -47,6 +48,7 @@ def run(
         workers: processes that train, each with one thread: nets this small gain nothing from a second one.
             By default as many as there are processors, 4 at most.
         loops: also time the same runs as DataLoader loops, for comparison.
+        each: called with every section as soon as it is done, the ones with the least to train first.
         progress: True for a bar on stderr, False for silence, or a `Reporter`; by default a bar if stderr is
             a terminal.
 
@@ -61,15 +63,15 @@ def run(
     started = time.perf_counter()
     with _kept(store) as path, _one_thread(), reporting(progress) as reporter:
         lab, before = Lab(size, path, Onward(reporter)), _stored(path)
-        reporter.phase("planning")
         trainings = trainings_of(wanted)
-        reporter.expect(sum(training.updates(size) for training in trainings))
         helpers = min(processes - 1, len(trainings))
         done: list[SectionResult] = []
-        # Further processes train the longest first; this one begins where there is least to train.
-        order = sorted(wanted, key=lambda section: sum(t.updates(size) for t in section.trainings))
         with crew(size, path, [section.slug for section in wanted], helpers):
-            complete = _through(order, lab, done)
+            reporter.phase("planning")
+            reporter.expect(sum(training.updates(size) for training in trainings))
+            # Further processes train the longest first; this one begins where there is least to train.
+            order = sorted(wanted, key=lambda section: sum(t.updates(size) for t in section.trainings))
+            complete = _through(order, lab, done, each)
         found = {section.slug: section for section in done}
         seconds = time.perf_counter() - started
         reused = max(0, sum(len(runs.runs) for runs in lab.trained) - (_stored(path) - before))
@@ -91,10 +93,18 @@ def run(
     )
 
 
-def _through(wanted: Sequence[Section], lab: Lab, done: list[SectionResult]) -> bool:
-    """Work through the sections; False if interrupted."""
+def _through(
+    wanted: Sequence[Section],
+    lab: Lab,
+    done: list[SectionResult],
+    each: Callable[[SectionResult], object] | None,
+) -> bool:
+    """Work through the sections, those that other processes have trained for first; False if interrupted."""
+    waiting = list(wanted)
     try:
-        for section in wanted:
+        while waiting:
+            section = lab.next(waiting)
+            waiting.remove(section)
             begun = time.perf_counter()
             findings = section.find(lab)
             done.append(
@@ -108,6 +118,8 @@ def _through(wanted: Sequence[Section], lab: Lab, done: list[SectionResult]) -> 
                     seconds=time.perf_counter() - begun,
                 )
             )
+            if each is not None:
+                each(done[-1])
     except KeyboardInterrupt:
         return False
     return True

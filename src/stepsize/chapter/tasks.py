@@ -173,9 +173,9 @@ def _small_digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def few_digits(settings: Settings, samples: int) -> Task:
-    """A one-layer net on few small digits, judged by 5,000 test images (quick: 1,000); momentum 0.9."""
+    """A one-layer net on few small digits, judged by 5,000 test images (quick: 500); momentum 0.9."""
     x, y, xv, yv = _small_digits()
-    held = settings.pick(5_000, 1_000)
+    held = settings.pick(5_000, 500)
     return Task(
         model=one_layer,
         loss=supervised(nn.CrossEntropyLoss()),
@@ -183,7 +183,7 @@ def few_digits(settings: Settings, samples: int) -> Task:
         val=(xv[:held], yv[:held]),
         optimizer=partial(torch.optim.SGD, momentum=0.9),
         batch_size=32,
-        steps=settings.pick(1_000, 100),
+        steps=settings.pick(1_000, 60),
         metrics={"accuracy": accuracy()},
         device="cpu",
         name=f"{samples} small digits",

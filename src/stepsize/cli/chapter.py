@@ -34,7 +34,7 @@ def chapter(
         ),
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the result as JSON too.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A look: 2,048 images, small experiments.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A look: 1,536 images, small experiments.")] = False,
     workers: Annotated[
         int | None,
         typer.Option("--workers", help="Processes that train.", show_default="processors, 4 at most"),
@@ -49,6 +49,8 @@ def chapter(
     wrong use.
     """
     from stepsize.chapter import SECTIONS, Settings, run
+    from stepsize.chapter.crew import spare_collector
+    from stepsize.chapter.page import draw_ahead
     from stepsize.chapter.registry import chosen
     from stepsize.chapter.settings import quick as quick_settings
     from stepsize.cli.output import check_outputs
@@ -58,6 +60,7 @@ def chapter(
             typer.echo(f"{slug:16} {section.title} ({', '.join(section.rows)})")
         return
     check_outputs(json, out, None)
+    spare_collector()
     chosen(sections or ())
     settings = (
         quick_settings(seeds, 2 if epochs is None else epochs)
@@ -70,6 +73,7 @@ def chapter(
         store=out.with_suffix(".db") if store is None else store,
         workers=workers,
         loops=not quick,
+        each=draw_ahead,
         progress=False if quiet else None,
     )
     found.report(out)

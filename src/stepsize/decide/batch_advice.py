@@ -20,8 +20,9 @@ BatchStatus = Literal["ok", "edge", "no_answer", "interrupted", "out_of_time"]
 class BatchTime(msgspec.Struct, frozen=True, kw_only=True):
     """One batch size: seconds to the hardest target, updates times seconds per update, at its best rate.
 
-    `updates` are those measured, drawn towards the fitted curve as far as the seeds scatter. `low` and `high`
-    are the 95% interval, from those of both factors.
+    `updates` are those measured, drawn towards the fitted curve as far as the seeds scatter; or, for a size
+    close to the best, the geometric mean of those of further runs at that rate, one for each `fresh` seed.
+    `low` and `high` are the 95% interval, from those of both factors.
     """
 
     batch_size: int
@@ -32,6 +33,7 @@ class BatchTime(msgspec.Struct, frozen=True, kw_only=True):
     low: float
     high: float
     samples: float
+    fresh: tuple[float, ...] = ()
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):

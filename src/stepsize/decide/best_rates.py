@@ -86,7 +86,7 @@ class BestRates:
         if budget is not None:
             limit = budget.seconds if budget.seconds is not None else (budget.runs or 0.0) * run
         self._reporter = reporter
-        if budget is not None:
+        if budget is not None and budget.strict:
             self._reporter = Deadline(reporter, self._started + OVERTIME * limit)
         self.share, self.seconds = self._longest(per_update, limit)
         self.done: dict[int, Rehearsal] = {}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import get_args
 
 import numpy as np
 
-from stepsize._progress import Reporter, reporting
+from stepsize._progress import Deadline, Reporter, reporting
 from stepsize._result import provenance
 from stepsize._untouched import untouched
 from stepsize.decide.batch_advice import BatchAdvice, BatchStatus, BatchTime, Choice, Objective
-from stepsize.decide.budget import Budget
+from stepsize.decide.budget import OVERTIME, Budget
+from stepsize.decide.contenders import MORE, UNKNOWN, Again, contenders, train_again
 from stepsize.decide.critical_batch import critical_batch
 from stepsize.decide.critical_batch_result import CriticalBatch, Target
 from stepsize.decide.known_rate import in_seconds
@@ -22,6 +24,11 @@ from stepsize.task import Task
 
 PACE_SHARE = 0.1
 """Share of the budget that timing updates may take."""
+
+AGAIN_SHARE = 0.1
+"""The same for training the sizes close to the best again."""
+
+NOT_AGAIN = "no time was left to train the sizes close to the best again: their times are less sure"
 
 
 @untouched
@@ -44,7 +51,8 @@ def find_batch_size(
 
     time(B) = updates(B) × seconds per update(B). The first is measured as in `critical_batch`, the rate tuned
     at each size, and drawn towards the curve fitted there as far as seeds scatter; the second is measured as
-    in `throughput`. The interval adds those of both factors in quadrature, in logs.
+    in `throughput`. Sizes that come close to the best are trained again with twice as many fresh seeds, and
+    those are what counts. The interval adds those of both factors in quadrature, in logs.
 
     Args:
         task: what to train; nothing of it is changed.
@@ -53,7 +61,8 @@ def find_batch_size(
         limit: training time for "budget", as "10 min" or "0.5 runs" of the task; by default what the task's
             own batch size (or the nearest tried) takes to the hardest target.
         memory: bytes, as for `throughput`.
-        budget: what the answer may cost, as for `critical_batch`; a tenth of it is kept for the pace.
+        budget: what the answer may cost, as for `critical_batch`; a tenth of it is kept for the pace, and one
+            for the fresh seeds. "about 5 min" fits the work to it and does not stop it.
         progress, announce: as for `critical_batch`.
 
     Returns:
@@ -74,23 +83,50 @@ def find_batch_size(
             targets,
             lr=lr,
             seeds=seeds,
-            budget=None if allowed is None else allowed.part(1 - PACE_SHARE),
+            budget=None if allowed is None else allowed.part(1 - PACE_SHARE - AGAIN_SHARE),
             noise=noise,
             progress=reporter,
             announce=announce,
         )
         tried = sorted({row.batch_size for target in critical.targets for row in target.rows if row.lr})
-        seconds = None if allowed is None else PACE_SHARE * in_seconds(task, allowed)
+        strict = None if allowed is None or not allowed.strict else in_seconds(task, allowed)
+        seconds = None if strict is None else PACE_SHARE * strict
         speed = throughput(task, tried or [task.batch_size], memory, seconds=seconds, progress=reporter)
-    return decide(task, objective, critical, speed, wanted)
+        again = Again()
+        if {critical.status, speed.status}.isdisjoint({"interrupted", "out_of_time"}):
+            if strict is not None:
+                reporter = Deadline(reporter, time.perf_counter() + OVERTIME * AGAIN_SHARE * strict)
+            again = _again(task, objective, critical, speed, reporter)
+    return decide(task, objective, critical, speed, wanted, again)
+
+
+def _again(
+    task: Task, objective: Objective, critical: CriticalBatch, speed: Throughput, reporter: Reporter
+) -> Again:
+    """Fresh runs of the sizes that come close to the best on the way to the hardest target."""
+    used = critical.provenance.seeds
+    fresh = [max(used) + 1 + i for i in range(MORE * len(used))]
+    for target in reversed(critical.targets):
+        if times := _times(target, speed):
+            return train_again(task, contenders(times, objective), target.loss, fresh, reporter)
+    return Again()
 
 
 def decide(
-    task: Task, objective: Objective, critical: CriticalBatch, speed: Throughput, limit: Budget | None
+    task: Task,
+    objective: Objective,
+    critical: CriticalBatch,
+    speed: Throughput,
+    limit: Budget | None,
+    again: Again | None = None,
 ) -> BatchAdvice:
-    """Read the three answers from the measurements."""
+    """Read the three answers from the measurements, `again` those of fresh runs to the hardest target."""
+    again = again or Again()
     by_target = [_times(target, speed) for target in critical.targets]
-    hardest = next((times for times in reversed(by_target) if times), ())
+    last = max((i for i, times in enumerate(by_target) if times), default=-1)
+    if last >= 0:
+        by_target[last] = _times(critical.targets[last], speed, again)
+    hardest = by_target[last] if last >= 0 else ()
     seconds = _limit(task, hardest, speed, limit)
     choices: tuple[Choice, ...] = ()
     if hardest:
@@ -99,7 +135,7 @@ def decide(
     size = None if chosen is None else chosen.batch_size
     unfit = [row for row in speed.rows if row.status != "ok"]
     return BatchAdvice(
-        status=_status(critical, speed, chosen),
+        status="interrupted" if again.ended == "interrupted" else _status(critical, speed, chosen),
         objective=objective,
         batch_size=size,
         lr=None if chosen is None else chosen.lr,
@@ -112,14 +148,15 @@ def decide(
         warnings=(
             *critical.warnings,
             *(f"batch {row.batch_size:,} is left out, {_words(row.status)}: {row.why}" for row in unfit),
+            *([NOT_AGAIN] if again.ended else []),
         ),
         task=task.name,
-        cost=critical.cost + speed.cost,
+        cost=critical.cost + speed.cost + again.cost,
         provenance=provenance(device=str(task.device), seeds=critical.provenance.seeds),
     )
 
 
-def _times(target: Target, speed: Throughput) -> tuple[BatchTime, ...]:
+def _times(target: Target, speed: Throughput, again: Again | None = None) -> tuple[BatchTime, ...]:
     known = {row.batch_size: row for row in speed.rows if row.status == "ok"}
     times, share = [], _share_of_the_curve(target)
     for row in target.rows:
@@ -128,8 +165,12 @@ def _times(target: Target, speed: Throughput) -> tuple[BatchTime, ...]:
             continue
         assert pace.seconds is not None
         assert pace.high is not None
-        of_updates = math.inf if row.updates_high is None else math.log(row.updates_high / row.updates)
-        updates = row.updates * (target.fit.updates(row.batch_size) / row.updates) ** share
+        fresh = None if again is None else again.mean(row.batch_size)
+        if fresh is not None:
+            updates, of_updates = fresh
+        else:
+            of_updates = UNKNOWN if row.updates_high is None else math.log(row.updates_high / row.updates)
+            updates = row.updates * (target.fit.updates(row.batch_size) / row.updates) ** share
         half = math.hypot(of_updates, math.log(pace.high / pace.seconds))
         seconds = updates * pace.seconds
         times.append(
@@ -140,9 +181,9 @@ def _times(target: Target, speed: Throughput) -> tuple[BatchTime, ...]:
                 seconds_per_update=pace.seconds,
                 seconds=seconds,
                 low=seconds * math.exp(-half),
-                # With one seed nothing is known of the spread; JSON has no infinity.
-                high=seconds * math.exp(min(half, 300.0)),
+                high=seconds * math.exp(half),
                 samples=updates * row.batch_size,
+                fresh=() if fresh is None or again is None else again.updates[row.batch_size],
             )
         )
     return tuple(times)

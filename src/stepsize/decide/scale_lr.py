@@ -206,7 +206,7 @@ def _rule_on_task(
                 f"Measuring {' and '.join(parts)}: {updates:,} updates take about {pace} on this machine."
             )
         limit = None if budget is None else in_seconds(small, budget)
-        if limit is not None:
+        if limit is not None and budget is not None and budget.strict:
             reporter = Deadline(reporter, started + OVERTIME * limit)
         lr, cost = known_rate(small, lr, schedule=schedule, budget=budget, progress=reporter)
         settings = _settings(task, from_, lr)

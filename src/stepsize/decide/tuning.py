@@ -26,7 +26,7 @@ from stepsize.schedules.phases import warmup
 from stepsize.task import Task
 from stepsize.training import Cost
 
-STAY = 1.1
+STAY = 1.05
 """The task's own batch size is kept if it takes at most so many times the best one's time, and the two are
 not told apart."""
 

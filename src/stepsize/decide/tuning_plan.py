@@ -94,7 +94,10 @@ class TuningPlan:
         costs: dict[Part, Budget] = {}
         for part in (part for part in ORDER if part in least):
             amount = least[part] + rest * WEIGHTS[part]
-            costs[part] = Budget(seconds=amount * full) if timed else Budget(runs=amount)
+            # Nobody asked for a limit: what takes longer than reckoned is still worth its end.
+            costs[part] = (
+                Budget(seconds=amount * full) if timed else Budget(runs=amount, strict=budget is not None)
+            )
         reasons = (f"left out for lack of budget: {', '.join(poor)}",) if poor else ()
         return cls(task.name, costs, reasons, runs * full, pace, task.steps, budget is not None)
 

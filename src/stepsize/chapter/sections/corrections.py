@@ -27,7 +27,7 @@ from stepsize.chapter.sections.figures import (
 from stepsize.chapter.sections.rates import RATES_16, RATES_32, RATES_128, zoomed
 from stepsize.chapter.settings import Settings
 from stepsize.chapter.tasks import textbook
-from stepsize.measure.sharpness import sharpness
+from stepsize.measure.sharpness import SUBSET, sharpness
 from stepsize.report.numbers import count, number, rate
 from stepsize.report.picture import Table
 from stepsize.runs import Runs
@@ -64,13 +64,14 @@ TENFOLD = Training(
 
 
 def _find(lab: Lab) -> Findings:
-    runs, above = lab.runs(RATES_128), lab.runs(ABOVE)
     lab.phase("curvature along a run")
     task = textbook(lab.settings)
     epoch = math.ceil((task.samples or 1) / task.batch_size)
     stops = sorted({0, min(100, task.steps), min(epoch, task.steps), task.steps // 2})
-    curvature = sharpness(task, 0.5, checkpoints=stops, progress=False)
+    subset = lab.settings.pick(SUBSET, 256)
+    curvature = sharpness(task, 0.5, checkpoints=stops, subset=subset, progress=False)
     lab.spend(curvature.cost)
+    runs, above = lab.runs(RATES_128), lab.runs(ABOVE)
     ceilings = [(p.update, p.ceiling) for p in curvature.points if p.ceiling is not None]
     return Findings(
         claims=(_above_one(runs, above, ceilings), _unit(lab), _one_run(lab)),

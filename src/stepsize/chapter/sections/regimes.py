@@ -27,7 +27,7 @@ LRS = (0.001, 0.01, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
 
 def _task(settings: Settings) -> Task:
     """Few images, all of them in every update: what swings is the descent, not the batches."""
-    task = first_images(settings, settings.pick(500, 200))
+    task = first_images(settings, settings.pick(500, 100))
     return task.replace(batch_size="full", steps=80)
 
 
@@ -100,7 +100,7 @@ def _drawing(shown: list[tuple[str, tuple[CellRun, Diagnosis]]]) -> Lines:
         name="regimes",
         title="Figure 12-5: four rates, named by the classifier",
         caption=(
-            "Training loss over updates with full batches of a few hundred images. The words are the "
+            "Training loss over updates, every image in each batch. The words are the "
             "classifier's verdicts, not ours."
         ),
         alt=f"Training loss over updates for {listed(s.label for s in series)}.",

@@ -29,11 +29,21 @@ HALF = 0.005
 TURN, ROOM = 0.74, 1.2
 TRIED = (0.6, 0.7, 0.8)
 EACH, LONG = 10, 100
-"""Iterations at each rate by table 12-3, and by the sentence under it; a quick look takes 20 for it."""
+"""Iterations at each rate by table 12-3, and by the sentence under it; a quick look takes 5 and 10."""
+
+
+def _trial_steps(settings: Settings) -> int:
+    """As many updates as round 1 takes."""
+    return staged_plan(_stages_of(settings.pick(EACH, 5))).updates
 
 
 def _trial_task(settings: Settings) -> Task:
-    return textbook(settings).replace(steps=staged_plan(TEXTBOOK_STAGES).updates)
+    return textbook(settings).replace(steps=_trial_steps(settings))
+
+
+def _stages_of(each: int) -> list[Stage]:
+    """The design of table 12-3 with so many updates at each rate."""
+    return [Stage(s.start, s.stop, s.step, iters=each) for s in TEXTBOOK_STAGES]
 
 
 TRIALS = Training("round 3: trials", _trial_task, TRIED, evaluate="4 a run")
@@ -43,12 +53,11 @@ def _find(lab: Lab) -> Findings:
     task = textbook(lab.settings)
     lab.phase("three rounds")
     seeds = lab.settings.pick(lab.settings.seeds, 1)
-    zoom = range_test(task, zoom=True, seeds=seeds)
+    zoom = range_test(task, stages=_stages_of(lab.settings.pick(EACH, 5)), zoom=True, seeds=seeds)
     lab.spend(zoom.cost)
-    each = lab.settings.pick(LONG, 20)
+    each = lab.settings.pick(LONG, 10)
     lab.phase(f"round 1 with {each} updates a rate")
-    longer = [Stage(s.start, s.stop, s.step, iters=each) for s in TEXTBOOK_STAGES]
-    long = range_test(task, stages=longer, seeds=seeds)
+    long = range_test(task, stages=_stages_of(each), seeds=seeds)
     lab.spend(long.cost)
     return Findings(
         claims=(
@@ -100,7 +109,7 @@ def _ten_or_hundred(ten: Curve, hundred: Curve) -> Claim:
         book="The table says 10 iterations at each rate; the sentence below it, 100.",
         measured=(
             f"The two differ: with {short} the loss turns at {_span(a)}, with {long} at {_span(b)}, and the "
-            f"{len(plan.lrs)} rates take {count(plan.updates)} or {count(sum(hundred.iters_per_rate))} "
+            f"{len(plan.lrs)} rates take {count(len(plan.lrs) * short)} or {count(len(plan.lrs) * long)} "
             "updates. The more updates at each rate, the more the net has learned before the rates that "
             "matter."
         ),
@@ -185,7 +194,7 @@ def _round_three(lab: Lab) -> Claim:
         row="fig 12-8",
         book="Of separate trials at 0.6, 0.7 and 0.8 about 0.8 is the best.",
         measured=(
-            "Validation loss after as many updates as round 1: "
+            f"Validation loss after {count(_trial_steps(lab.settings))} updates, as many as round 1 takes: "
             + ", ".join(f"{lr:g} {number(float(loss.mean()), 4)}" for lr, loss in losses.items())
             + "."
         ),
@@ -220,7 +229,8 @@ def _drawings(zoom: Zoom, long: Curve) -> list[Lines]:
             "round-1",
             "Figure 12-6: round 1",
             zoom.coarse,
-            "All 47 rates, ten updates each, and above 1.1 until the loss has turned.",
+            f"All 47 rates, {zoom.coarse.iters_per_rate[0]} updates each, and above 1.1 until the loss has "
+            "turned.",
             low=0.005,
         ),
         _round(
@@ -322,9 +332,9 @@ SECTION = Section(
     title="The staged design in three rounds",
     rows=("table 12-3", "fig 12-6", "table 12-4", "fig 12-7", "fig 12-8"),
     idea=(
-        "Round 1 holds each of 47 rates for ten updates, rising. Round 2 looks again, more finely, around "
-        "the rate where the loss turns. Round 3 starts anew at a few rates, since in a rising pass the "
-        "loss lags behind; the answer backs off from the best of them."
+        "Round 1 holds each of 47 rates for ten updates (five in a quick look), rising. Round 2 looks "
+        "again, more finely, around the rate where the loss turns. Round 3 starts anew at a few rates, since "
+        "in a rising pass the loss lags behind; the answer backs off from the best of them."
     ),
     code="""\
 import stepsize as ss

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.func import functional_call, grad, jacrev
+from torch.func import functional_call, grad, jacrev, vmap
 
 from stepsize.chapter.lab import Lab, Section, Training
 from stepsize.chapter.result import Claim, Findings, Lines, Mark, NamedTable, Span, Surface
@@ -254,7 +254,10 @@ def _real(found: list[Standstill]) -> tuple[Surface, ...]:
     lowest, highest = local.eigenvalues[0], local.eigenvalues[-1]
     down, up = (torch.from_numpy(local.vectors[:, i].copy()) for i in (0, -1))
     xs, ys = np.linspace(-0.15, 0.15, 31), np.linspace(-1.5, 1.5, 31)
-    z = tuple(values([float(local.loss(local.weights + x * up + y * down)) for x in xs]) for y in ys)
+    places = (
+        local.weights + torch.from_numpy(xs)[None, :, None] * up + torch.from_numpy(ys)[:, None, None] * down
+    )
+    z = tuple(values(row) for row in vmap(vmap(local.loss))(places).detach().numpy())
     return (
         Surface(
             name="real-saddle",
