@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 import stepsize as ss
+from stepsize.decide.batch_plan import least_cost
 from stepsize.decide.budget import Budget
 from stepsize.decide.omissions import settings
 from stepsize.decide.schedule_comparison import shape_text
 from stepsize.decide.tuning import STAY, chosen_size, length, sizes_about
-from stepsize.decide.tuning_plan import LEAST, TuningPlan
+from stepsize.decide.tuning_plan import LEAST, WEIGHTS, TuningPlan
 from tests.report.batches import batch_advice
 from tests.tasks import digits, digits_task
 
@@ -116,7 +117,7 @@ def test_a_small_budget_leaves_parts_out() -> None:
 
 @pytest.mark.parametrize("runs", [0.3, 2.0, 8.0, 50.0])
 def test_a_budget_is_shared_out(runs: float) -> None:
-    plan = TuningPlan.of(digits_task(), batch=True, schedule=True, budget=Budget(runs=runs))
+    plan = TuningPlan.of(digits_task(), batches=[25, 50, 100], schedule=True, budget=Budget(runs=runs))
     assert sum(cost.runs or 0.0 for cost in plan.costs.values()) == pytest.approx(runs)
     assert "rate" in plan.costs
     for part, cost in plan.costs.items():
@@ -124,6 +125,19 @@ def test_a_budget_is_shared_out(runs: float) -> None:
         assert cost.runs >= min(runs, LEAST.get(part, 0.0))
     assert ("begin" in plan.costs) == ("schedule" in plan.costs) == (runs > 3)
     assert ("batch size" in plan.costs) == (runs == 50)
+
+
+def test_batch_sizes_get_what_the_shortest_runs_at_them_cost() -> None:
+    task, sizes = digits_task(steps=40), [25, 50, 100, 200]
+    least = least_cost(task, sizes, 3) / task.steps
+    assert least > WEIGHTS["batch size"]
+    for budget in (None, Budget(runs=10 * least)):
+        cost = TuningPlan.of(task, batches=sizes, schedule=True, budget=budget).costs["batch size"]
+        assert (cost.runs or 0.0) >= least
+        assert cost.strict == (budget is not None)
+    poor = TuningPlan.of(task, batches=sizes, schedule=True, budget=Budget(runs=0.9 * least))
+    assert "batch size" not in poor.costs
+    assert "batch size" in poor.left_out[0]
 
 
 def test_a_rate_that_the_first_share_has_no_time_for_gets_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,7 +298,7 @@ def test_a_check_that_diverges_is_told() -> None:
     tuning = Tuning(
         task=task,
         schedule=ss.Schedule.parse("fixed"),
-        plan=TuningPlan.of(task, batch=False, schedule=False, budget=None),
+        plan=TuningPlan.of(task, batches=(), schedule=False, budget=None),
         objective="time",
         sizes=None,
         schedules=(),

@@ -12,7 +12,7 @@ from stepsize._check_task import integer
 from stepsize.decide.budget import Budget
 from stepsize.decide.speed import Speed, seconds_per_update
 from stepsize.measure.trainable import obstacle
-from stepsize.measure.updates_to_target import CHECKS, at_batch_size
+from stepsize.measure.updates_to_target import at_batch_size, checked_at
 from stepsize.task import Task
 
 SIZES = 7
@@ -100,12 +100,26 @@ def planned(
     return plan(max(fitting, default=int(lengths[0])))
 
 
+def least_cost(task: Task, sizes: Sequence[int], seeds: int) -> float:
+    """What the shortest measurement of these sizes costs, in plain updates of the task's own batch.
+
+    Reckoned, not timed: of an update's time the arithmetic alone grows with the batch.
+    """
+    base = min(sizes, key=lambda size: abs(math.log(size / task.batch_size)))
+    steps = min(SHORTEST, max(1, round(task.steps * task.batch_size / base)))
+    plan = BatchPlan(tuple(sizes), base, tuple(range(seeds)), steps, 0.0, None)
+    arithmetic = Speed.of(task).member
+    return sum(
+        _expected(task, size, plan) * (1 - arithmetic + arithmetic * size / task.batch_size) for size in sizes
+    )
+
+
 def _expected(task: Task, size: int, plan: BatchPlan) -> float:
     """What a batch size costs, in plain updates of it."""
     small = at_batch_size(task, size)
     speed = Speed.of(small)
-    count = members(size, plan)
-    return speed.cost(count, math.ceil(_steps(size, plan))) + CHECKS * count * speed.evaluation
+    count, steps = members(size, plan), math.ceil(_steps(size, plan))
+    return speed.cost(count, steps) + len(checked_at(steps)) * count * speed.evaluation
 
 
 def checked_sizes(task: Task, batch_sizes: Sequence[int] | None) -> tuple[tuple[int, ...], tuple[str, ...]]:

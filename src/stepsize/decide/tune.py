@@ -21,7 +21,7 @@ from stepsize.decide.omissions import settings
 from stepsize.decide.rehearsal import Shape
 from stepsize.decide.schedule_comparison import checked_schedules, fitting_schedules
 from stepsize.decide.training_advice import TrainingAdvice
-from stepsize.decide.tuning import Tuning
+from stepsize.decide.tuning import SEEDS, Tuning, sizes_about
 from stepsize.decide.tuning_plan import TuningPlan
 from stepsize.estimate.paired import mean_interval
 from stepsize.schedules import Schedule
@@ -106,8 +106,13 @@ def tune(
                 fitting_schedules(own) if schedules is None else schedules
             ).values():
                 Shape.of(candidate, own)  # raises now what it would raise after the batch size's search
-        several = sizes is None or len(sizes) > 1
-        plan = TuningPlan.of(own, batch=several, schedule=schedule is None, budget=wanted)
+        plan = TuningPlan.of(
+            own,
+            batches=sizes_about(own.batch_size, own) if sizes is None else sizes,
+            schedule=schedule is None,
+            budget=wanted,
+            seeds=seeds or SEEDS,
+        )
     except KeyboardInterrupt:
         pass  # nothing is known yet, which the answer says
     else:

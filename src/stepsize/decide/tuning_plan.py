@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from stepsize._words import duration
+from stepsize.decide.batch_plan import least_cost
 from stepsize.decide.budget import Budget
 from stepsize.decide.speed import seconds_per_update
 from stepsize.task import Task
@@ -39,7 +40,8 @@ LEAST: dict[Part, float] = {
     "settings": 0.3,
 }
 """Full runs below which a part tells little, those first that matter most: a budget is given to one after
-another as long as it lasts, what remains is shared out by `WEIGHTS`. The rate has what there is."""
+another as long as it lasts, what remains is shared out by `WEIGHTS`. The rate has what there is. Batch sizes
+need at least what the shortest runs at each of them are reckoned to cost."""
 
 BEGIN = 0.3
 """The same for the rate to begin with, which `SEARCHED` parts need."""
@@ -77,23 +79,29 @@ class TuningPlan:
     limited: bool
 
     @classmethod
-    def of(cls, task: Task, *, batch: bool, schedule: bool, budget: Budget | None) -> TuningPlan:
-        """The plan where the batch size, and the schedule with its warm-up, are to be searched or not."""
-        given = {"batch size": not batch, "schedule": not schedule, "warm-up": not schedule}
+    def of(
+        cls, task: Task, *, batches: Sequence[int], schedule: bool, budget: Budget | None, seeds: int = 3
+    ) -> TuningPlan:
+        """The plan where these batch sizes, and the schedule with its warm-up, are to be searched or not."""
+        given = {"batch size": len(batches) < 2, "schedule": not schedule, "warm-up": not schedule}
         wanted = [part for part in LEAST if not given.get(part, False)]
+        needs, weights = dict(LEAST), dict(WEIGHTS)
+        if "batch size" in wanted:
+            needs["batch size"] = max(needs["batch size"], least_cost(task, batches, seeds) / task.steps)
+            weights["batch size"] = max(weights["batch size"], needs["batch size"])
         pace = seconds_per_update(task)
         full = pace * task.steps
-        total = sum(WEIGHTS[part] for part in wanted)
+        total = sum(weights[part] for part in wanted)
         runs = max(total, FLOOR / full)
         if budget is not None:
             runs = budget.runs or (budget.seconds or 0.0) / full
         timed = budget is not None and budget.seconds is not None
-        least = _affordable(wanted, runs, 1 / full if timed else 0.0)
+        least = _affordable(wanted, needs, runs, 1 / full if timed else 0.0)
         poor = [part for part in wanted if part not in least]
-        rest = (runs - sum(least.values())) / sum(WEIGHTS[part] for part in least)
+        rest = (runs - sum(least.values())) / sum(weights[part] for part in least)
         costs: dict[Part, Budget] = {}
         for part in (part for part in ORDER if part in least):
-            amount = least[part] + rest * WEIGHTS[part]
+            amount = least[part] + rest * weights[part]
             # Nobody asked for a limit: what takes longer than reckoned is still worth its end.
             costs[part] = (
                 Budget(seconds=amount * full) if timed else Budget(runs=amount, strict=budget is not None)
@@ -130,11 +138,13 @@ class TuningPlan:
         )
 
 
-def _affordable(wanted: Sequence[Part], runs: float, second: float) -> dict[Part, float]:
+def _affordable(
+    wanted: Sequence[Part], needs: Mapping[Part, float], runs: float, second: float
+) -> dict[Part, float]:
     """What each part gets at least, for those that there is room for; a `second` is so many runs."""
 
     def needed(part: Part) -> float:
-        return max(BEGIN if part == "begin" else LEAST[part], SETTING_UP[part] * second)
+        return max(BEGIN if part == "begin" else needs[part], SETTING_UP[part] * second)
 
     least: dict[Part, float] = {"rate": min(runs, needed("rate"))}
     for part in wanted:

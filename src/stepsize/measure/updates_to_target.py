@@ -18,11 +18,12 @@ from stepsize.task import Task
 from stepsize.training import Cost, EngineName, Member, train
 from stepsize.training.engine import Progress
 
-CHECKS = 40
-"""Times that the held-out loss is taken, evenly in log updates, with straight lines between."""
+PER_DOUBLING = 4
+"""Times that the held-out loss is taken while the updates double, with straight lines between."""
 
-HELD = 1024
-"""Held-out samples at most, the same for every batch size: a target is a loss on these."""
+HELD = 512
+"""Held-out samples at most, the same for every batch size: a target is a loss on these. Short runs spend more
+on them than on their updates."""
 
 _SALT = 31
 
@@ -96,6 +97,16 @@ def first_reach(at: np.ndarray, losses: np.ndarray, target: float) -> float:
     return float(at[i - 1] + share * (at[i] - at[i - 1]))
 
 
+def checked_at(steps: int) -> np.ndarray:
+    """Numbers of updates done at which the held-out loss is taken: 0, and evenly in logs from 1 to `steps`.
+
+    >>> checked_at(8).tolist()
+    [0, 1, 2, 3, 4, 5, 6, 7, 8]
+    """
+    count = 1 + math.ceil(PER_DOUBLING * math.log2(steps))
+    return np.unique(np.round(np.append(0, np.geomspace(1, steps, count))).astype(int))
+
+
 def descend(
     task: Task,
     lrs: Sequence[float] | np.ndarray,
@@ -108,7 +119,7 @@ def descend(
     """Train every rate, held fixed, with every seed over `steps` updates of the task's batch size."""
     rates = np.sort(np.asarray(lrs, dtype=np.float64))
     members = [Member(float(lr), seed) for seed in seeds for lr in rates]
-    at = np.unique(np.round(np.append(0, np.geomspace(1, steps, CHECKS))).astype(int))
+    at = checked_at(steps)
     history = train(
         task,
         members,
