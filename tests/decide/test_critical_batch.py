@@ -9,7 +9,7 @@ import torch
 from stepsize.decide.batch_plan import checked_sizes
 from stepsize.decide.critical_batch import critical_batch
 from stepsize.decide.critical_batch_result import CriticalBatch
-from stepsize.decide.critical_batch_rounds import soonest
+from stepsize.decide.critical_batch_rounds import soonest, steady
 from stepsize.decide.noise_prediction import agreement, mean_noise
 from stepsize.estimate.critical_batch import fit_critical_batch
 from tests.report.samples import noise
@@ -128,6 +128,18 @@ def test_a_rate_next_to_ones_that_miss_is_not_taken_for_its_luck() -> None:
     assert soonest(reached, tried=100) == 1
     assert soonest(reached[:, :3], tried=100) == 2
     assert soonest(np.full((2, 3), np.inf), tried=100) is None
+
+
+def test_the_lowest_rate_within_a_standard_error_of_the_best_is_taken() -> None:
+    """Updates 100, 60, 52, 50; seeds scatter by some 10%, and then by nothing that rates do not share."""
+    wanted = np.array([100.0, 60, 52, 50])
+    noisy = wanted * np.exp(0.1 * np.array([[1, -1, 1, -1], [-1, 1, 1, -1], [0, 0, -2, 2]]))
+    assert steady(noisy, 3) == 2
+    assert steady(wanted * np.array([[1.0], [1.3], [0.8]]), 3) == 3
+    assert steady(wanted[None], 3) == 3
+    missed = noisy.copy()
+    missed[1, 2] = np.inf
+    assert steady(missed, 3) == 3
 
 
 def test_the_cost_is_told_before_anything_starts() -> None:

@@ -24,7 +24,7 @@ from stepsize.decide.critical_batch_result import (
     Target,
     fit_text,
 )
-from stepsize.decide.critical_batch_rounds import Rounds
+from stepsize.decide.critical_batch_rounds import Rounds, steady
 from stepsize.decide.known_rate import FIRST
 from stepsize.decide.noise_prediction import agreement, prediction_from_noise
 from stepsize.estimate.critical_batch import fit_critical_batch
@@ -55,10 +55,11 @@ def critical_batch(
     """Measure how many updates each batch size needs to reach a loss, the rate tuned at each.
 
     At every batch size a grid of fixed rates, a factor √2 apart, is trained with every seed; it is extended
-    while the best rate stands at its edge, and given twice the updates where none reached the target. To the
-    fewest updates S over rates S = S_min (1 + B_crit / B) is fitted (McCandlish et al. 2018, eq. 2.11), with
-    profile-likelihood intervals. Beside it stands the prediction of the gradient noise scale. At B_crit a
-    run takes twice the updates and twice the samples of the least that each could be.
+    while the best rate stands at its edge, and given twice the updates where none reached the target. Of the
+    rates that need the fewest updates, up to one standard error, the lowest is taken. To its updates S
+    S = S_min (1 + B_crit / B) is fitted (McCandlish et al. 2018, eq. 2.11), with profile-likelihood
+    intervals. Beside it stands the prediction of the gradient noise scale. At B_crit a run takes twice the
+    updates and twice the samples of the least that each could be.
 
     Args:
         task: what to train; nothing of it is changed.
@@ -135,7 +136,8 @@ def _row(measured: Rounds, size: int, target: float) -> BatchRow:
     )
     if best is None:
         return row
-    place, reached = best
+    fewest, reached = best
+    place = steady(reached, fewest)
     mine = np.log(np.maximum(reached[:, place], 1.0))
     near = descent.lrs[mean <= mean[place] + math.log(NEAR)]
     half = math.inf
@@ -144,7 +146,7 @@ def _row(measured: Rounds, size: int, target: float) -> BatchRow:
     updates = math.exp(mean[place])
     return structs.replace(
         row,
-        status="edge" if place in (0, len(descent.lrs) - 1) else "ok",
+        status="edge" if fewest in (0, len(descent.lrs) - 1) else "ok",
         lr=float(descent.lrs[place]),
         lr_low=float(near.min()),
         lr_high=float(near.max()),

@@ -160,6 +160,26 @@ def soonest(reached: np.ndarray, tried: float) -> int | None:
     return int(np.argmin(np.where(there, with_neighbours, np.inf)))
 
 
+def steady(reached: np.ndarray, best: int) -> int:
+    """Place of the lowest rate that is not above the best by more than one standard error, (S, R) as above.
+
+    Breiman's rule (Classification and Regression Trees, 1984, 3.4.3): of what seeds do not tell apart, the
+    most cautious. The fewest updates of three seeds belong to a rate at which a fourth may miss the target.
+    """
+    there = np.isfinite(reached).all(axis=0)
+    logs = np.log(np.maximum(reached[:, there], 1.0))
+    seeds, rates = logs.shape
+    if seeds < 2 or rates < 2:
+        return best
+    rest = logs - logs.mean(axis=0) - logs.mean(axis=1, keepdims=True) + logs.mean()
+    error = math.sqrt(2 / seeds * float((rest**2).sum()) / ((seeds - 1) * (rates - 1)))
+    mean = dict(zip(np.flatnonzero(there).tolist(), logs.mean(axis=0).tolist(), strict=True))
+    place = best
+    while mean.get(place - 1, math.inf) <= mean[best] + error:
+        place -= 1
+    return place
+
+
 def _own_targets(descent: Descent) -> list[float]:
     """Losses that the best rate's mean curve has after `TARGETS` of its updates, highest first.
 
