@@ -187,6 +187,42 @@ def test_what_cannot_be_measured_has_a_name() -> None:
     assert with_batches([batch, (x[50:], y[50:])]).status == "too_little_data"
 
 
+def leaving_out(calls: set[int], *, loss: float) -> ss.Probe:
+    """The optimizer does not step in these calls, as a gradient scaler's does not after an overflow."""
+    loop = plain()
+    done = [0]
+
+    def step(batch: Any) -> Any:
+        done[0] += 1
+        if done[0] in calls:
+            return loss * loop.step(batch)
+        loop.optimizers[0].zero_grad()
+        found = nn.functional.cross_entropy(loop.state[0](batch[0]), batch[1])
+        found.backward()
+        loop.optimizers[0].step()
+        return found.detach()
+
+    def left_out(batch: Any) -> Any:
+        return nn.functional.cross_entropy(loop.state[0](batch[0]), batch[1]).detach()
+
+    loop.step = left_out
+    return ss.Probe(step, loop.state, loop.optimizers)
+
+
+@pytest.mark.parametrize("call", range(15, 99, 12))
+def test_a_loss_that_is_not_finite_in_one_pass_alone_has_a_name(call: int) -> None:
+    """Where it comes in one pass, the other one has a gradient of that batch."""
+    probe = leaving_out({call}, loss=float("nan"))
+    found = ss.noise_scale(probe, 0.05, batches=loader(), steps=4, checkpoints=[0], progress=False)
+    assert (found.status, found.points) == ("diverged", ())
+
+
+def test_a_step_that_leaves_out_others_in_every_pass_is_told_why() -> None:
+    probe = leaving_out(set(range(0, 200, 7)), loss=1.0)
+    with pytest.raises(ValueError, match=r"must do the same again .* state lacks what it changes"):
+        ss.noise_scale(probe, 0.05, batches=loader(), steps=4, checkpoints=[0], progress=False)
+
+
 def test_a_smaller_last_batch_is_left_out() -> None:
     x, y, _, _ = digits()
     found = with_batches(DataLoader(TensorDataset(x[:330], y[:330]), batch_size=50, shuffle=True))

@@ -7,7 +7,7 @@ all of them, and they need not fit in memory together, so every gradient is comp
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -178,13 +178,14 @@ class PerBatch(Source):
 def layered(source: GradientSource, count: int, inner: InnerProduct, group: Group) -> Layered:
     """The squares and products of the first `count` micro-batches of every rank of a group.
 
-    A source may give fewer gradients than it was asked for: those that there are count.
+    A source may give fewer gradients than it was asked for: those that there are count. Raises
+    `FloatingPointError` on all ranks where the gradients of one are not finite.
     """
     squares: list[np.ndarray] = []
     sums: Gradients = {}
     layers: dict[str, list[str]] = {}
     dtypes: dict[str, torch.dtype] = {}
-    with closing(source.gradients(0, count)) as found:
+    with _finite_on_all(group), closing(source.gradients(0, count)) as found:
         for gradients in found:
             images = inner.image(gradients)
             layers = layers or _by_layer(images)
@@ -196,9 +197,21 @@ def layered(source: GradientSource, count: int, inner: InnerProduct, group: Grou
     total = group.total(len(own))
     mean = {name: group.sum(added) / total for name, added in sums.items()}
     mean = inner.dual({name: m.to(dtypes[name]) for name, m in mean.items()})
-    with closing(source.gradients(0, count)) as found:
+    with _finite_on_all(group), closing(source.gradients(0, count)) as found:
         products = [_dots(inner.image(g), mean, layers) for g in found]
     return Layered(tuple(layers), group.gathered(own), group.gathered(np.concatenate(products)))
+
+
+@contextmanager
+def _finite_on_all(group: Group) -> Iterator[None]:
+    """A pass over gradients; what one rank finds not finite ends it on all."""
+    lost = ""
+    try:
+        yield
+    except FloatingPointError as error:
+        lost = str(error)
+    if lost := max(group.all(lost)):
+        raise FloatingPointError(lost)
 
 
 def expected_squares(source: GradientSource, count: int, batch_size: int, group: Group) -> Gradients:
@@ -206,7 +219,7 @@ def expected_squares(source: GradientSource, count: int, batch_size: int, group:
     first: Gradients = {}
     second: Gradients = {}
     own = 0
-    with closing(source.gradients(0, count)) as found:
+    with _finite_on_all(group), closing(source.gradients(0, count)) as found:
         for gradients in found:
             own += len(next(iter(gradients.values())))
             for name, g in gradients.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import torch
@@ -74,6 +74,7 @@ class ProbeGradients:
 
     def __init__(self, run: ProbeRun, samples: ProbeBatches, seed: int) -> None:
         self._run, self.samples, self._seed = run, samples, seed
+        self._finite, self._given = True, dict[int, list[int]]()
         self.weights = trained_weights(run.probe)
         if any(hasattr(p, "full_tensor") for p in self.weights.values()):  # a DTensor, dear to import
             raise ValueError(
@@ -85,10 +86,11 @@ class ProbeGradients:
     def gradients(self, start: int, stop: int) -> Generator[Gradients]:
         """Of micro-batches start…stop − 1, in order; those of updates that were left out are missing.
 
-        Raises `FloatingPointError` where all were left out, and a loss was not finite.
+        Raises `FloatingPointError` where all were left out, or others than in an earlier pass, and a loss
+        was not finite.
         """
-        self._finite = True
         run, batches, number = self._run, self.samples.batches(), 0
+        given: list[int] = []  # the place of the update that each gradient is of
         recorder = _Recorder(run.probe, self.weights)
         with ExitStack() as stack:
             stack.enter_context(preserved(*run.state))
@@ -99,15 +101,25 @@ class ProbeGradients:
             stack.enter_context(own_gradients())
             rates.set(0.0)
             take = self._apart if self.samples.apart else self._whole
-            while number < stop and (update := list(islice(batches, run.probe.accumulate))):
+            for place in count():
+                if number >= stop or not (update := list(islice(batches, run.probe.accumulate))):
+                    break
                 for gradients in islice(take(update, recorder, rates), stop - number):
                     if number >= start:
                         yield gradients
+                    given.append(place)
                     number += 1
         if number == 0 and not self._finite:
             raise FloatingPointError("no loss was finite, and so no gradient")
         if number == 0:
             raise ValueError(recorder.missing())
+        if given != self._given.setdefault(stop, given):
+            if not self._finite:
+                raise FloatingPointError("a loss was finite in one pass and not in another")
+            raise ValueError(
+                "step must do the same again from the same state, but on the same batches optimizers stepped "
+                "in others of them: state lacks what it changes"
+            )
 
     def _whole(self, update: list[Batch], recorder: _Recorder, rates: Rates) -> Iterator[Gradients]:
         """The gradient of an update, unless one of the optimizers did not step."""
