@@ -247,7 +247,25 @@ def noise() -> list[Any]:
     found = ss.noise_scale(loop.probe(), 0.05, precision=1e-6, **given)
     hidden = copy.copy(loop)
     hidden.state = [loop.state[0].module, loop.state[1]]
-    return [found.to_json(), outcome(lambda: ss.noise_scale(hidden.probe(), 0.05, **given), loop)]
+    lost = ss.noise_scale(losing(loop, after=12, rank=1), 0.05, **given)
+    return [
+        found.to_json(),
+        outcome(lambda: ss.noise_scale(hidden.probe(), 0.05, **given), loop),
+        lost.status,
+    ]
+
+
+def losing(loop: UsersLoop, *, after: int, rank: int) -> ss.Probe:
+    """Its probe; on one rank losses are not finite from some call on, and the optimizer does not step."""
+    calls = [0]
+
+    def step(batch: Any) -> Any:
+        calls[0] += 1
+        if calls[0] > after and dist.get_rank() == rank:
+            return torch.tensor(float("nan"))
+        return loop.step(batch)
+
+    return ss.Probe(step, loop.state, loop.optimizers)
 
 
 def main(folder: Path) -> None:

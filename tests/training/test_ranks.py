@@ -151,6 +151,10 @@ def test_gradients_that_were_averaged_before_they_could_be_read_are_refused(foun
     assert found[0]["noise"][1].startswith("ValueError: the ranks must give gradients of their own")
 
 
+def test_noise_that_one_rank_finds_not_finite_ends_it_on_all(found: Found) -> None:
+    assert [rank["noise"][2] for rank in found] == ["diverged", "diverged"]
+
+
 def test_ranks_with_the_same_batches_are_noticed(found: Found) -> None:
     assert any("every rank was given the same batches" in text for text in found[0]["warnings"])
 
