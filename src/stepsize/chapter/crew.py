@@ -22,7 +22,7 @@ import msgspec
 from stepsize.chapter.settings import Settings
 
 COLLECT = (20_000, 20, 20)
-"""Thresholds of the garbage collector in a process that does nothing but the chapter."""
+"""Thresholds of the garbage collector in a command that does nothing but the chapter."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,14 +60,20 @@ def crew(settings: Settings, store: Path, sections: Sequence[str], count: int) -
         yield
 
 
-def spare_collector() -> None:
-    """Let the garbage collector pass over what is imported by now, and come less often.
+@contextlib.contextmanager
+def rare_collections() -> Iterator[None]:
+    """The garbage collector passes over what is imported by now, and comes less often.
 
-    In a process of our own alone: it takes a tenth of the time, nearly all for the million objects of torch,
-    which stay.
+    For a command of its own: it takes a tenth of the time, nearly all for the million objects of torch.
     """
+    before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(*COLLECT)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def work(order: Order) -> None:
@@ -77,11 +83,11 @@ def work(order: Order) -> None:
     from stepsize.chapter.registry import chosen, trainings_of
 
     torch.set_num_threads(1)
-    spare_collector()
     trainings = trainings_of(chosen(order.sections))
-    longest = sorted(trainings, key=lambda training: -training.updates(order.settings))
-    for training in longest[order.number :: order.of]:
-        training.run(order.settings, Path(order.store), progress=False)
+    with rare_collections():
+        longest = sorted(trainings, key=lambda training: -training.updates(order.settings))
+        for training in longest[order.number :: order.of]:
+            training.run(order.settings, Path(order.store), progress=False)
 
 
 def _end_with_the_first() -> None:

@@ -116,9 +116,7 @@ class Lab:
         return self._known[training.name]
 
     def next(self, waiting: Sequence[Section]) -> Section:
-        """The first of these sections whose runs the ledger holds all, so that only they are trained here
-        that no other process has got to; the first of all if there is none.
-        """
+        """The first whose runs are all in the ledger, else the first: other processes train meanwhile."""
         with Ledger(self._store) as ledger:
             held = {study.name: len(ledger.done(study)) for study in ledger.studies()}
         return next((section for section in waiting if self._is_ready(section, held)), waiting[0])

@@ -49,7 +49,7 @@ def chapter(
     wrong use.
     """
     from stepsize.chapter import SECTIONS, Settings, run
-    from stepsize.chapter.crew import spare_collector
+    from stepsize.chapter.crew import rare_collections
     from stepsize.chapter.page import draw_ahead
     from stepsize.chapter.registry import chosen
     from stepsize.chapter.settings import quick as quick_settings
@@ -60,23 +60,23 @@ def chapter(
             typer.echo(f"{slug:16} {section.title} ({', '.join(section.rows)})")
         return
     check_outputs(json, out, None)
-    spare_collector()
     chosen(sections or ())
     settings = (
         quick_settings(seeds, 2 if epochs is None else epochs)
         if quick
         else Settings(seeds=seeds, epochs=10 if epochs is None else epochs)
     )
-    found = run(
-        sections or (),
-        settings=settings,
-        store=out.with_suffix(".db") if store is None else store,
-        workers=workers,
-        loops=not quick,
-        each=draw_ahead,
-        progress=False if quiet else None,
-    )
-    found.report(out)
+    with rare_collections():
+        found = run(
+            sections or (),
+            settings=settings,
+            store=out.with_suffix(".db") if store is None else store,
+            workers=workers,
+            loops=not quick,
+            each=draw_ahead,
+            progress=False if quiet else None,
+        )
+        found.report(out)
     if json is not None:
         found.save(json)
     if not quiet:
