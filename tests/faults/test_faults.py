@@ -92,6 +92,8 @@ def wrong(entry: Entry, fault: Fault, at: int, outcome: Any) -> str | None:
         return None if str(again) == str(outcome) else "the result does not survive being saved"
     if fault is EXCEPTION and fault.name not in entry.survives:
         return "swallowed the exception"
+    if fault is EXCEPTION and fault.says not in str(outcome):
+        return "does not name the exception that it answers"
     return None
 
 
