@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -140,6 +142,18 @@ def test_the_lowest_rate_within_a_standard_error_of_the_best_is_taken() -> None:
     missed = noisy.copy()
     missed[1, 2] = np.inf
     assert steady(missed, 3) == 3
+
+
+def test_a_seed_that_starts_below_the_target_has_taken_no_updates() -> None:
+    """Its logarithm is not taken: warnings are errors here."""
+    task = digits_task(steps=40)
+    losses = [task.loss(task.make_model(seed), task.val.tree).item() for seed in range(3)]  # type: ignore[union-attr]
+    start = sum(losses) / 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = critical_batch(task, [25, 50, 100], [0.999 * start], lr=0.3, noise=False, progress=False)
+    reached = [row.by_seed for row in found.targets[0].rows]
+    assert 0.0 in {updates for row in reached for updates in row}
 
 
 def test_the_cost_is_told_before_anything_starts() -> None:

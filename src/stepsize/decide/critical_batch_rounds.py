@@ -100,7 +100,7 @@ class Rounds:
         needed = float(descent.at[-1])
         if found:
             place, reached = found[-1]
-            needed = float(np.exp(np.log(reached[:, place]).mean()))
+            needed = float(np.exp(np.log(np.maximum(reached[:, place], 1.0)).mean()))
         return np.geomspace(low, high, count), math.ceil(needed * (UP if ratio > 1 else DOWN / ratio))
 
     def _measure(self, size: int, lrs: np.ndarray, steps: int) -> None:

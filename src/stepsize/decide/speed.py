@@ -41,6 +41,9 @@ TIMED = 10
 RESERVE = 1.4
 """Room left in a budget, since what is reckoned here is a little less than what is found by the clock."""
 
+BRIEF = 0.5
+"""Seconds of a timing that is made twice: other work on the machine falls on one of two more rarely."""
+
 SHARE_OF_PACE = 0.2
 """Share of the time of a timed run that its updates take at least: clocks jitter."""
 
@@ -56,6 +59,8 @@ def seconds_per_update(task: Trainable, updates: int = TIMED) -> float:
 
     seconds(SET_UP)  # what only the first run in a process pays
     start, whole = seconds(SET_UP), seconds(SET_UP + updates)
+    if whole < BRIEF:
+        start, whole = min(start, seconds(SET_UP)), min(whole, seconds(SET_UP + updates))
     return max(whole - start, whole * SHARE_OF_PACE) / updates
 
 
