@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-QUICK_IMAGES, QUICK_HELD = 1_536, 500
+QUICK_IMAGES, QUICK_HELD = 1_280, 500
 
 FEWEST = 1_280
 """Images: a batch of 128 may grow up to a tenth of the training set, and one of 1,024 must fit in."""
@@ -41,5 +41,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def quick(seeds: int = 3, epochs: float = 2) -> Settings:
-    """Settings for a look: 1,536 images and two epochs."""
+    """Settings for a look: 1,280 images and two epochs."""
     return Settings(seeds=seeds, epochs=epochs, images=QUICK_IMAGES, held=QUICK_HELD, quick=True)

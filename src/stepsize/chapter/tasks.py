@@ -183,7 +183,7 @@ def few_digits(settings: Settings, samples: int) -> Task:
         val=(xv[:held], yv[:held]),
         optimizer=partial(torch.optim.SGD, momentum=0.9),
         batch_size=32,
-        steps=settings.pick(1_000, 60),
+        steps=settings.pick(1_000, 40),
         metrics={"accuracy": accuracy()},
         device="cpu",
         name=f"{samples} small digits",

@@ -34,7 +34,7 @@ def chapter(
         ),
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the result as JSON too.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A look: 1,536 images, small experiments.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A look: 1,280 images, small experiments.")] = False,
     workers: Annotated[
         int | None,
         typer.Option("--workers", help="Processes that train.", show_default="processors, 4 at most"),

@@ -40,7 +40,8 @@ def _find(lab: Lab) -> Findings:
     lab.phase("one large update against several small ones")
     task = textbook(lab.settings).replace(batch_size=SMALL)
     seeds = [task.seed + i for i in range(max(2, lab.settings.seeds))]
-    found = [_of_seed(task, seed, lab.settings.pick(BATCHES, 60)) for seed in seeds]
+    warmed, batches = lab.settings.pick(WARMED, 50), lab.settings.pick(BATCHES, 60)
+    found = [_of_seed(task, seed, warmed, batches) for seed in seeds]
     gaps = {lr: {n: np.array([one[0][lr][n] for one in found]) for n in FACTORS} for lr in LRS}
     ratios = {n: np.array([one[1][n] for one in found]) for n in FACTORS}
     return Findings(
@@ -60,9 +61,9 @@ def _find(lab: Lab) -> Findings:
 Gaps = dict[float, dict[int, float]]
 
 
-def _of_seed(task: Task, seed: int, batches: int) -> tuple[Gaps, dict[int, float]]:
+def _of_seed(task: Task, seed: int, warmed: int, batches: int) -> tuple[Gaps, dict[int, float]]:
     """Relative gap between N small updates and a large one, by rate and N; variance at 16 over 16·N."""
-    model = _model(task, seed)
+    model = _model(task, seed, warmed)
     stream = task.batches(seed + 1)
     gaps: Gaps = {lr: {} for lr in LRS}
     for n in FACTORS:
@@ -98,8 +99,8 @@ def _variance(gradients: torch.Tensor, n: int) -> float:
     return float(groups.var(dim=0, unbiased=True).sum())
 
 
-def _model(task: Task, seed: int) -> nn.Module:
-    *_, stop = waypoints(task, np.full(WARMED, 0.1), [WARMED], seed=seed)
+def _model(task: Task, seed: int, warmed: int) -> nn.Module:
+    *_, stop = waypoints(task, np.full(warmed, 0.1), [warmed], seed=seed)
     return stop.model
 
 
