@@ -70,7 +70,8 @@ ON_A_TASK = [
     Entry("throughput", _on(ss.throughput, batch_sizes=[4], seconds=1e-3), survives=("exception",)),
     # What batch sizes have taken is not lost where the noise scale, which comes last, cannot be had.
     Entry("critical_batch", _on(ss.critical_batch, **SIZES), survives=("exception",), places=1),
-    Entry("find_batch_size", _on(ss.find_batch_size, **SIZES), places=1),
+    # A batch size that fails while its pace is taken is named, as by throughput.
+    Entry("find_batch_size", _on(ss.find_batch_size, **SIZES), survives=("exception",), places=1),
     Entry(
         "scale_lr", _on(ss.scale_lr, to=8, batch_sizes=[4, 6, 8], **LR, **ALONE, budget="1200 runs"), places=2
     ),
