@@ -95,8 +95,8 @@ def seed_rng(seed: int) -> None:
 def _seed_torch(seed: int) -> None:
     """As `torch.manual_seed`, for the devices that are there.
 
-    That one also notes the seed, with a traceback, for every kind of device that has not been used yet, and
-    keeps the notes: together a millisecond each time.
+    That one also notes the seed, with a traceback, for every kind of device that has not been used yet: half
+    a millisecond instead of 3 µs.
     """
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_available():

@@ -64,7 +64,7 @@ def crew(settings: Settings, store: Path, sections: Sequence[str], count: int) -
 def rare_collections() -> Iterator[None]:
     """The garbage collector passes over what is imported by now, and comes less often.
 
-    For a command of its own: it takes a tenth of the time, nearly all for the million objects of torch.
+    For a command of its own: nearly all that it looks at are the objects that importing torch makes.
     """
     before = gc.get_threshold()
     gc.freeze()

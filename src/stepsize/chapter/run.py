@@ -48,7 +48,7 @@ def run(
         workers: processes that train, each with one thread: nets this small gain nothing from a second one.
             By default as many as there are processors, 4 at most.
         loops: also time the same runs as DataLoader loops, for comparison.
-        each: called with every section as soon as it is done, the ones with the least to train first.
+        each: called with every section as soon as it is done, in no fixed order.
         progress: True for a bar on stderr, False for silence, or a `Reporter`; by default a bar if stderr is
             a terminal.
 
