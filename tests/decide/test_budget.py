@@ -9,8 +9,8 @@ import pytest
 from torch import nn
 
 import stepsize as ss
-from stepsize._progress import Deadline, Silent
-from stepsize.decide.budget import Budget
+from stepsize._progress import Deadline, OutOfTimeError, Silent
+from stepsize.decide.budget import AMPLE, OVERTIME, Budget
 from stepsize.decide.plan import FEWEST_UPDATES, MOST_SEEDS, best_plan, ordinary_plan
 from stepsize.decide.speed import RECORDING, RESTART, Speed
 from tests.tasks import digits_task
@@ -38,10 +38,11 @@ def test_budgets_are_read(text: str, runs: float | None, seconds: float | None) 
     assert Budget.parse(about.part(1.0)) == about
 
 
-def test_only_a_strict_budget_stops_the_work() -> None:
-    reporter = Silent()
-    assert Budget.parse("about 1 s").clocked(reporter) is reporter
-    assert isinstance(Budget.parse("1 s").clocked(reporter), Deadline)
+def test_about_so_much_stops_the_work_later() -> None:
+    assert Budget.parse("2 s").overtime == OVERTIME < Budget.parse("about 2 s").overtime == AMPLE
+    assert isinstance(Budget.parse("about 1 s").clocked(Silent()), Deadline)
+    with pytest.raises(OutOfTimeError):
+        Budget.parse("about 0.000001 s").clocked(Silent()).advance(1)
 
 
 @pytest.mark.parametrize(

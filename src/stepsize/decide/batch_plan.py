@@ -38,9 +38,8 @@ UP, DOWN = 1.6, 1.3
 class BatchPlan:
     """Batch sizes rising, the base among them, seeds, updates at the base, and seconds expected in all.
 
-    `limit` are seconds that may be used, a rate to begin with included, None where nothing stops the work;
-    `left_out` names the batch sizes that
-    the task cannot be trained at.
+    `stop` are the seconds after which the work ends, a rate to begin with included; `left_out` names the
+    batch sizes that the task cannot be trained at.
     """
 
     sizes: tuple[int, ...]
@@ -48,7 +47,7 @@ class BatchPlan:
     seeds: tuple[int, ...]
     steps: int
     seconds: float
-    limit: float | None
+    stop: float | None
     left_out: tuple[str, ...] = ()
 
     @property
@@ -88,7 +87,7 @@ def planned(
     steps = min(horizon, max(SHORTEST, math.ceil(SHARE * horizon)))
 
     def plan(length: int) -> BatchPlan:
-        stop = None if limit is None or not limit.strict else seconds
+        stop = None if limit is None or seconds is None else limit.overtime * seconds
         empty = BatchPlan(sizes, base, chosen, length, 0.0, stop, left_out)
         expected = sum(_expected(task, size, empty) * per_update[size] for size in sizes)
         return replace(empty, seconds=expected)

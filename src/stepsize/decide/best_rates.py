@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stepsize._progress import Deadline, OutOfTimeError, Reporter
-from stepsize.decide.budget import OVERTIME, Budget
+from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import find_lr
 from stepsize.decide.rehearsal import Rehearsal, Shape, merged, rehearse
 from stepsize.decide.scale_result import BestRate
@@ -86,8 +86,8 @@ class BestRates:
         if budget is not None:
             limit = budget.seconds if budget.seconds is not None else (budget.runs or 0.0) * run
         self._reporter = reporter
-        if budget is not None and budget.strict:
-            self._reporter = Deadline(reporter, self._started + OVERTIME * limit)
+        if budget is not None:
+            self._reporter = Deadline(reporter, self._started + budget.overtime * limit)
         self.share, self.seconds = self._longest(per_update, limit)
         self.done: dict[int, Rehearsal] = {}
         self.warnings: list[str] = []

@@ -12,6 +12,9 @@ from stepsize._progress import Deadline, Reporter
 OVERTIME = 1.25
 """A budget in seconds stops the work when it is exceeded by this factor: plans only reckon."""
 
+AMPLE = 4.0
+"""The same for one of "about" so much: what takes longer than reckoned is finished, unless it takes this."""
+
 UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 """Seconds in each unit of time that a budget may be given in."""
 
@@ -22,7 +25,7 @@ EXAMPLE = 'pass budget="0.5 runs" or budget="60 s"'
 class Budget:
     """`runs`, in the time of one full run of a plain loop, or `seconds`; the other is None.
 
-    One that is not `strict`, "about 5 min", sizes the work and does not stop it.
+    One that is not `strict`, "about 5 min", sizes the work and stops it only at `AMPLE` times as much.
 
     >>> Budget.parse("0.5 runs")
     Budget(runs=0.5, seconds=None, strict=True)
@@ -35,10 +38,15 @@ class Budget:
     strict: bool = True
 
     def clocked(self, reporter: Reporter) -> Reporter:
-        """The reporter, which ends the work when a strict budget in seconds, from now, is over."""
-        if self.seconds is None or not self.strict:
+        """The reporter, which ends the work when a budget in seconds, from now, is over."""
+        if self.seconds is None:
             return reporter
-        return Deadline(reporter, time.perf_counter() + OVERTIME * self.seconds)
+        return Deadline(reporter, time.perf_counter() + self.overtime * self.seconds)
+
+    @property
+    def overtime(self) -> float:
+        """How many times what was asked for stops the work."""
+        return OVERTIME if self.strict else AMPLE
 
     def part(self, share: float) -> str:
         """The text of a share of it."""

@@ -16,7 +16,6 @@ from stepsize._progress import Deadline, Reporter, Silent, reporting
 from stepsize._result import provenance
 from stepsize._untouched import untouched
 from stepsize.decide.batch_plan import BatchPlan, planned
-from stepsize.decide.budget import OVERTIME
 from stepsize.decide.critical_batch_result import (
     BatchRow,
     CriticalBatch,
@@ -97,8 +96,8 @@ def critical_batch(
         return _interrupted_at_once(task, seeds, started)
     (announce or _log.info)(_announcement(plan))
     with reporting(progress) as reporter:
-        if plan.limit is not None:
-            reporter = Deadline(reporter, started + OVERTIME * plan.limit)
+        if plan.stop is not None:
+            reporter = Deadline(reporter, started + plan.stop)
         measured = Rounds(task, plan, targets, reporter, started)
         measured.run(lr)
         prediction = None
@@ -113,7 +112,7 @@ def critical_batch(
 def _interrupted_at_once(task: Task, seeds: int, started: float) -> CriticalBatch:
     """Ctrl-C came while batch sizes were tried out and timed: nothing was measured."""
     chosen = tuple(task.seed + i for i in range(seeds))
-    plan = BatchPlan(sizes=(), base=task.batch_size, seeds=chosen, steps=0, seconds=0.0, limit=None)
+    plan = BatchPlan(sizes=(), base=task.batch_size, seeds=chosen, steps=0, seconds=0.0, stop=None)
     nothing = Rounds(task, plan, None, Silent(), started)
     nothing.ended = "interrupted"
     return _result(nothing, None)
@@ -175,9 +174,7 @@ def _prediction(measured: Rounds, reporter: Reporter) -> Prediction | None:
         return None
     place, reached = best
     updates = math.ceil(float(np.exp(np.log(np.maximum(reached[:, place], 1.0)).mean())))
-    left = (
-        None if measured.plan.limit is None else measured.started + measured.plan.limit - time.perf_counter()
-    )
+    left = None if measured.plan.stop is None else measured.started + measured.plan.stop - time.perf_counter()
     rate = float(measured.descents[base].lrs[place])
     return prediction_from_noise(at_batch_size(measured.task, base), rate, updates, left, reporter)
 

@@ -69,7 +69,7 @@ class Rounds:
 
     def _begin(self, lr: float | None) -> float:
         """The rate to begin with; Ctrl-C while it is sought ends it all."""
-        limit = None if self.plan.limit is None else Budget(seconds=self.plan.limit)
+        limit = None if self.plan.stop is None else Budget(seconds=self.plan.stop)
         return known_rate(
             at_batch_size(self.task, self.plan.base), lr, budget=limit, progress=self._reporter
         )[0]

@@ -13,7 +13,7 @@ from stepsize._progress import Deadline, Reporter, reporting
 from stepsize._result import provenance
 from stepsize._untouched import untouched
 from stepsize.decide.batch_advice import BatchAdvice, BatchStatus, BatchTime, Choice, Objective
-from stepsize.decide.budget import OVERTIME, Budget
+from stepsize.decide.budget import Budget
 from stepsize.decide.contenders import MORE, UNKNOWN, Again, contenders, train_again
 from stepsize.decide.critical_batch import critical_batch
 from stepsize.decide.critical_batch_result import CriticalBatch, Target
@@ -62,7 +62,7 @@ def find_batch_size(
             own batch size (or the nearest tried) takes to the hardest target.
         memory: bytes, as for `throughput`.
         budget: what the answer may cost, as for `critical_batch`; a tenth of it is kept for the pace, and one
-            for the fresh seeds. "about 5 min" fits the work to it and does not stop it.
+            for the fresh seeds. "about 5 min" stops it only at four times as much.
         progress, announce: as for `critical_batch`.
 
     Returns:
@@ -89,13 +89,13 @@ def find_batch_size(
             announce=announce,
         )
         tried = sorted({row.batch_size for target in critical.targets for row in target.rows if row.lr})
-        strict = None if allowed is None or not allowed.strict else in_seconds(task, allowed)
-        seconds = None if strict is None else PACE_SHARE * strict
+        most = None if allowed is None else allowed.overtime * in_seconds(task, allowed)
+        seconds = None if most is None else PACE_SHARE * most
         speed = throughput(task, tried or [task.batch_size], memory, seconds=seconds, progress=reporter)
         again = Again()
         if {critical.status, speed.status}.isdisjoint({"interrupted", "out_of_time"}):
-            if strict is not None:
-                reporter = Deadline(reporter, time.perf_counter() + OVERTIME * AGAIN_SHARE * strict)
+            if most is not None:
+                reporter = Deadline(reporter, time.perf_counter() + AGAIN_SHARE * most)
             again = _again(task, objective, critical, speed, reporter)
     return decide(task, objective, critical, speed, wanted, again)
 

@@ -17,7 +17,7 @@ from stepsize._result import provenance
 from stepsize._untouched import untouched
 from stepsize._words import duration
 from stepsize.decide.best_rates import BestRates, steps_at, with_batch_size
-from stepsize.decide.budget import OVERTIME, Budget
+from stepsize.decide.budget import Budget
 from stepsize.decide.known_rate import in_seconds, known_rate
 from stepsize.decide.noise_prediction import mean_noise, prediction_from_noise
 from stepsize.decide.scale_measured import scaled_as_measured, sizes_to_measure
@@ -206,8 +206,8 @@ def _rule_on_task(
                 f"Measuring {' and '.join(parts)}: {updates:,} updates take about {pace} on this machine."
             )
         limit = None if budget is None else in_seconds(small, budget)
-        if limit is not None and budget is not None and budget.strict:
-            reporter = Deadline(reporter, started + OVERTIME * limit)
+        if limit is not None and budget is not None:
+            reporter = Deadline(reporter, started + budget.overtime * limit)
         lr, cost = known_rate(small, lr, schedule=schedule, budget=budget, progress=reporter)
         settings = _settings(task, from_, lr)
         if noise is None:

@@ -102,7 +102,7 @@ class TuningPlan:
         costs: dict[Part, Budget] = {}
         for part in (part for part in ORDER if part in least):
             amount = least[part] + rest * weights[part]
-            # Nobody asked for a limit: what takes longer than reckoned is still worth its end.
+            # Nobody asked for a limit: what takes a little longer than reckoned is worth its end.
             costs[part] = (
                 Budget(seconds=amount * full) if timed else Budget(runs=amount, strict=budget is not None)
             )
