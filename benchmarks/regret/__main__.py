@@ -17,7 +17,7 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,8 +28,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.clock import circumstances
 from benchmarks.regret import page
 from benchmarks.regret.finders import BUDGETS, OURS, Finder, all_finders, budgets_known, with_budget
-from benchmarks.regret.oracle import OUT, RATIO, SEEDS, Oracle
-from benchmarks.regret.records import Answers, Row, describe, missing_packages, rows
+from benchmarks.regret.oracle import FIRST_SEEDS, OUT, RATIO, SEEDS, SETTLED, Oracle
+from benchmarks.regret.records import Answers, Row, describe, judged_anew, missing_packages, rows
 from benchmarks.regret.tasks import CASES, Case
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -53,9 +53,10 @@ def main() -> None:
         sys.exit(f"not installed: {', '.join(missing)}; `make regret` installs them")
     if options.quick:
         with tempfile.TemporaryDirectory() as folder:
-            results = measured(cases, finders, 1, Path(folder), oracle_seeds=2, lattice=QUICK_LATTICE)
+            results = measured(cases, finders, 1, Path(folder), oracle_seeds=SEEDS[:2], lattice=QUICK_LATTICE)
     else:
-        results = measured(cases, finders, options.seeds, OUT, keep=options.keep_oracle)
+        others = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"] if options.again else ()
+        results = measured(cases, finders, options.seeds, OUT, others=others, keep=options.keep_oracle)
     command = "python -m benchmarks.regret" + "".join(f" {argument}" for argument in sys.argv[1:])
     results = {"command": command, "measured": _measured(finders), "packages": _packages(finders)} | results
     if options.again:
@@ -103,13 +104,20 @@ def measured(
     seeds: int,
     folder: Path,
     *,
-    oracle_seeds: int = len(SEEDS),
+    others: Sequence[Mapping[str, Any]] = (),
+    oracle_seeds: Sequence[int] = SEEDS,
     **oracle_options: Any,
 ) -> dict[str, Any]:
-    """Ask every finder on every case, and judge what they say: what results.json holds."""
+    """Ask every finder on every case, and judge what they say: what results.json holds.
+
+    Of `others`, rows of an earlier time, those of other finders are judged anew: its oracle may have had
+    fewer seeds.
+    """
     store = Answers(folder)
     about: dict[str, Any] = {}
     found: list[Row] = []
+    names = {name for finder in finders for name in finder.names}
+    kept = [Row(**row) for row in others if row["finder"] not in names]
     columns = TextColumn("{task.description:44}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("", total=len(cases) * (len(finders) + 1))
@@ -120,8 +128,9 @@ def measured(
         for case in cases:
             tell(f"{case.name}: dense grid")
             oracle = Oracle(
-                case, seeds=SEEDS[:oracle_seeds], folder=folder, progress=tell, **oracle_options
-            ).dense()
+                case, seeds=oracle_seeds[:FIRST_SEEDS], folder=folder, progress=tell, **oracle_options
+            )
+            oracle.dense().sharpened(oracle_seeds)
             progress.advance(bar)
             asked = []
             for finder in finders:
@@ -134,9 +143,10 @@ def measured(
             about[case.name] = describe(oracle, statistics.median(plain for *_, plain in asked))
             for seed, answers, plain in asked:
                 found += rows(oracle, seed, answers, plain)
+            tell(f"{case.name}: earlier answers")
+            found += [judged_anew(oracle, row) for row in kept if row.case == case.name]
     return {
         "seeds": seeds,
-        "oracle_seeds": oracle_seeds,
         "cases": about,
         "rows": [asdict(row) for row in found],
     }
@@ -155,19 +165,17 @@ def _packages(finders: Sequence[Finder]) -> dict[str, str]:
 
 
 def joined(stored: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """New results in the place of the same finders' stored ones; the other finders' rows stay.
+    """New results, other finders' rows judged anew among them, with the days and packages of the stored ones.
 
     Raises `ValueError` when the two were not measured on the same tasks with the same seeds.
     """
-    for name in ("seeds", "oracle_seeds"):
-        if stored[name] != new[name]:
-            raise ValueError(f"{name} must be {stored[name]}, as in the stored results, but is {new[name]}")
+    if stored["seeds"] != new["seeds"]:
+        raise ValueError(f"seeds must be {stored['seeds']}, as in the stored results, but is {new['seeds']}")
     if list(stored["cases"]) != list(new["cases"]):
         raise ValueError("the stored results are those of other tasks: measure all finders")
-    kept = [row for row in stored["rows"] if row["finder"] not in new["measured"]]
     order = {finder: place for place, finder in enumerate({row["finder"]: None for row in stored["rows"]})}
     rows = sorted(
-        kept + new["rows"],
+        new["rows"],
         key=lambda row: (list(new["cases"]).index(row["case"]), order.get(row["finder"], 0)),
     )
     return new | {
@@ -207,7 +215,9 @@ def rendered(results: dict[str, Any], command: str) -> str:
         circumstances=circumstances(command),
         versions=f"- stepsize {importlib.metadata.version('stepsize')}; {named}" if named else "",
         days=page.days(results["measured"]),
-        oracle_seeds=results["oracle_seeds"],
+        first_seeds=min(about["oracle_seeds"] for about in cases.values()),
+        most_seeds=max(about["oracle_seeds"] for about in cases.values()),
+        settled=f"{SETTLED:.1%}",
         ratio=RATIO,
         seeds=results["seeds"],
         cases=len(cases),

@@ -1,8 +1,9 @@
 """The truth: every rate of a dense grid trained to the full horizon with the real schedule, kept on disk.
 
 The grid is made of powers of 1.3. Every fourth, from 1e-6 to 1e3, is tried with one seed; between the last
-that loses more than half of the progress on either side all are trained with every seed, further out for as
-long as an end loses less. A rate that a finder proposes is trained too, with the same seeds.
+that loses more than half of the progress on either side all are trained with four seeds, further out for as
+long as an end loses less. Rates near the best get more seeds until what they lose is known, each against the
+best with the same seeds. A rate that a finder proposes is trained too, with the seeds of its neighbours.
 """
 
 from __future__ import annotations
@@ -35,8 +36,17 @@ COARSE = 4
 LOWEST, HIGHEST = -53, 27
 """Powers of `RATIO` that are looked at: 9e-7 to 1,193."""
 
-SEEDS = (900_001, 900_002, 900_003, 900_004)
+SEEDS = tuple(range(900_001, 900_033))
 """Seeds that no finder sees: theirs count up from multiples of 1,000."""
+
+FIRST_SEEDS = 4
+"""With so many every rate of the dense grid is trained."""
+
+NEAR = 0.1
+"""Regret up to which a rate is near the best, and trained with as many seeds as the case takes."""
+
+SETTLED = 0.003
+"""Standard error, in the median over the rates near the best, up to which what they lose is known."""
 
 EDGE = 0.5
 """The dense grid reaches to rates that lose this share of the progress on either side."""
@@ -59,14 +69,18 @@ class Oracle:
         self,
         case: Case,
         *,
-        seeds: Sequence[int] = SEEDS,
+        seeds: Sequence[int] = SEEDS[:FIRST_SEEDS],
         folder: Path = OUT,
         keep: bool = False,
         lattice: tuple[int, int] = (LOWEST, HIGHEST),
         progress: Progress | None = None,
     ) -> None:
-        """`keep` takes losses that another version of the training code left, which differ by rounding."""
+        """`keep` takes losses that another version of the training code left, which differ by rounding.
+
+        `seeds` are those of the whole grid; `sharpened` adds more.
+        """
         self.case, self.seeds, self._lattice = case, tuple(seeds), lattice
+        self._first = self.seeds
         self.task = case.task(self.seeds[0])
         self._progress = progress or (lambda _: None)
         self.path = folder / "oracle" / f"{case.name}-{oracle_key(case, self.seeds)}.json"
@@ -130,7 +144,7 @@ class Oracle:
                 self._start[member.seed] = start
                 self._losses.setdefault(member.lr, {})[member.seed] = end if math.isfinite(end) else math.inf
             self._write()
-            self.__dict__.pop("best", None)
+            self.__dict__.pop("best_rate", None)
 
     def dense(self) -> Oracle:
         """Train the dense grid, extended while an end is too good; at once when it is known already."""
@@ -161,13 +175,46 @@ class Oracle:
         self._write()
         return self
 
+    def sharpened(self, seeds: Sequence[int] = SEEDS) -> Oracle:
+        """Twice as many of these seeds, again and again, at the rates near the best, until it is settled."""
+        more = [seed for seed in seeds if seed not in self.seeds]
+        while more and not self.noise <= SETTLED:
+            count = len(self.seeds)
+            self.seeds, more = (*self.seeds, *more[:count]), more[count:]
+            self.__dict__.pop("best_rate", None)
+            while missing := [rate for rate in self._near if set(self.seeds) - set(self._losses[rate])]:
+                self.train(missing)
+        return self
+
+    @property
+    def _near(self) -> list[float]:
+        """The grid's rates near the best, the best one among them."""
+        return [rate for rate in self._grid if self._lost(rate) <= NEAR]
+
+    @property
+    def noise(self) -> float:
+        """Standard error of what the rates near the best lose, the median over them.
+
+        Each is compared with the best on the same seeds. Infinite with one seed, 0 where no other is near.
+        """
+        best, seeds = self._losses[self.best_rate], self.seeds
+        if len(seeds) < 2:
+            return math.inf
+        errors = []
+        for rate in self._near:
+            known = [seed for seed in seeds if seed in self._losses[rate] and seed in best]
+            apart = [self._losses[rate][seed] - best[seed] for seed in known]
+            if rate != self.best_rate and len(known) > 1:
+                errors.append(float(np.std(apart, ddof=1)) / math.sqrt(len(known)))
+        return float(np.median(errors)) / (self.start - self.best) if errors else 0.0
+
     @staticmethod
     def _progresses(loss: float, best: float, start: float) -> bool:
         return best < start and regret(loss, best=best, start=start) < EDGE
 
-    def mean(self, rate: float) -> float:
-        """Mean held-out loss at the horizon over the seeds; infinite when one of them diverged."""
-        return float(np.mean([self._losses[rate][seed] for seed in self.seeds]))
+    def mean(self, rate: float, seeds: Sequence[int] | None = None) -> float:
+        """Mean held-out loss at the horizon over the seeds, by default all; infinite when one diverged."""
+        return float(np.mean([self._losses[rate][seed] for seed in (seeds or self.seeds)]))
 
     @property
     def start(self) -> float:
@@ -175,9 +222,15 @@ class Oracle:
         return float(np.mean([self._start[seed] for seed in self.seeds]))
 
     @cached_property
+    def best_rate(self) -> float:
+        """The rate of the dense grid with the lowest mean loss, of those that were trained with all seeds."""
+        whole = [rate for rate in self._grid if set(self.seeds) <= set(self._losses[rate])]
+        return min(whole or self._grid, key=lambda rate: self.mean(rate, None if whole else self._first))
+
+    @property
     def best(self) -> float:
         """The lowest mean loss on the dense grid."""
-        return min(self.mean(rate) for rate in self._grid)
+        return self.mean(self.best_rate)
 
     @property
     def rates(self) -> np.ndarray:
@@ -187,28 +240,39 @@ class Oracle:
     @property
     def regrets(self) -> np.ndarray:
         """What each rate of the dense grid loses (n,)."""
-        return np.array([self.regret(rate) for rate in self._grid])
+        return np.array([self._lost(rate) for rate in self._grid])
 
     def regret(self, rate: float) -> float:
         """What any rate loses; trained now if it was not before."""
-        self.train([rate])
-        return regret(self.mean(rate), best=self.best, start=self.start)
+        self.train([rate], self._first)
+        if self._lost(rate) <= NEAR:
+            self.train([rate])
+        return self._lost(rate)
+
+    def _lost(self, rate: float) -> float:
+        """Against the best rate with the same seeds, of those that the rate is known for."""
+        best = self._losses[self.best_rate]
+        seeds = [seed for seed in self.seeds if seed in self._losses[rate] and seed in best]
+        return self._against_best(self.mean(rate, seeds), seeds)
+
+    def _against_best(self, loss: float, seeds: Sequence[int]) -> float:
+        start = float(np.mean([self._start[seed] for seed in seeds]))
+        return regret(loss, best=self.mean(self.best_rate, seeds), start=start)
 
     def coverage(self, low: float, high: float) -> Coverage:
         """How [low, high] compares with the grid's rates that lose at most 1%."""
         return coverage(low, high, self.rates, self.regrets)
 
     def regret_of_loss(self, loss: float) -> float:
-        """What a final loss reached by other means loses."""
-        return regret(loss, best=self.best, start=self.start)
+        """What a final loss reached by other means, mean over the first seeds, loses."""
+        return self._against_best(loss, self._first)
 
     @property
     def clear(self) -> bool:
         """Whether there is a clear best: off the grid's ends, and progress beyond 4 standard errors."""
-        at = int(np.argmin(self.regrets))
-        if at in (0, len(self._grid) - 1):
+        if self.best_rate in (self._grid[0], self._grid[-1]):
             return False
-        gains = [self._start[s] - self._losses[self._grid[at]][s] for s in self.seeds]
+        gains = [self._start[s] - self._losses[self.best_rate][s] for s in self.seeds]
         return bool(np.mean(gains) > 4 * np.std(gains, ddof=1) / math.sqrt(len(gains)))
 
 

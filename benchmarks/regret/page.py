@@ -21,10 +21,11 @@ Written by `benchmarks/regret`; do not edit.
 
 **Regret** is the share of a run's progress that a rate loses: (held-out loss at the proposed rate − best on
 a dense grid) / (loss at the start − best), at the full horizon with the real schedule, mean over
-{oracle_seeds} seeds that no finder sees. 0% is the best rate, 100% an untrained or a diverged run. The
-grid's factor is {ratio}; each proposed rate is trained itself, none is interpolated. Every finder runs on
-every task with {seeds} seeds, which change its starting weights and batch order; one whose answer depends
-on no seed, once. {cases} tasks.
+{first_seeds} to {most_seeds} seeds that no finder sees. 0% is the best rate, 100% an untrained or a diverged
+run. A rate that loses less than 10% is compared with the best one on the same seeds, doubled in number until
+the standard error of that is {settled} in the median over these rates. The grid's factor is {ratio}; each
+proposed rate is trained itself, none is interpolated. Every finder runs on every task with {seeds} seeds,
+which change its starting weights and batch order; one whose answer depends on no seed, once. {cases} tasks.
 
 ## All finders
 
@@ -47,7 +48,7 @@ What each row is:
 - **Optuna**: TPE over log rate from 1e-5 to 10, full runs with the real schedule, best after 1, 2 and 8 of
   them.
 - **Prodigy**, **D-Adaptation**, **schedule-free**: no search; what is judged is the end of their own full
-  run, mean over the same {oracle_seeds} seeds. The first two follow the task's schedule at rate 1,
+  run, mean over the first 4 of these seeds. The first two follow the task's schedule at rate 1,
   schedule-free takes its default rate, warmed up over 5% of the run.
 
 ## The targets
@@ -253,10 +254,15 @@ def cases_table(cases: Mapping[str, Mapping[str, Any]]) -> str:
             f"{about['batch_size']:,}",
             f"{about['samples']:,}",
             f"{about['plain_seconds']:.2g} s",
+            str(about["oracle_seeds"]),
+            percent(about["noise"]),
         ]
         for name, about in cases.items()
     ]
-    head = ("task", "kind", "optimizer", "schedule", "updates", "batch", "rows", "a plain run")
+    head = (
+        *("task", "kind", "optimizer", "schedule", "updates", "batch", "rows", "a plain run", "seeds"),
+        "± of a regret",
+    )
     return table(head, [[cell.replace("|", "\\|") for cell in line] for line in body], left=4)
 
 

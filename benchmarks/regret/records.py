@@ -12,7 +12,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from benchmarks.regret import plain
 from benchmarks.regret.finders import Answer, Finder
 from benchmarks.regret.oracle import OUT, Oracle, oracle_key
 from benchmarks.regret.tasks import Case
-from stepsize._result import write_atomically
+from stepsize._result import finite_or_none, write_atomically
 
 OWN_MODULES = """
 import sys
@@ -41,7 +41,8 @@ print(*(sys.modules[name].__file__ for name in names), sep="\\n")
 class Row:
     """One answer of one finder, with what it lost and what it cost.
 
-    `regret` is None without an answer; `updates_runs` and `time_runs` count full runs, by updates and in the
+    `regret` is None without an answer; `loss` is the end of its own runs, of one that names no rate;
+    `updates_runs` and `time_runs` count full runs, by updates and in the
     time of a plain loop in the same process. `meets`, `contained` and `outside` compare its interval with the
     rates that lose at most 1%, where it gave one.
     """
@@ -60,6 +61,7 @@ class Row:
     meets: bool | None = None
     contained: float | None = None
     outside: float | None = None
+    loss: float | None = None
 
 
 class Answers:
@@ -144,9 +146,7 @@ def rows(oracle: Oracle, seed: int, answers: Mapping[str, Answer], run_seconds: 
     """Judge answers by the truth; proposed rates that the oracle does not know yet are trained now."""
     judged = []
     for name, answer in answers.items():
-        lost = None
-        if answer.answered:
-            lost = oracle.regret(answer.lr) if answer.lr is not None else oracle.regret_of_loss(_loss(answer))
+        lost = _lost(oracle, answer.lr, answer.loss) if answer.answered else None
         has_interval = answer.answered and answer.low is not None and answer.high is not None
         covered = oracle.coverage(answer.low, answer.high) if has_interval else None  # type: ignore[arg-type]
         judged.append(
@@ -165,14 +165,28 @@ def rows(oracle: Oracle, seed: int, answers: Mapping[str, Answer], run_seconds: 
                 meets=covered.meets if covered else None,
                 contained=covered.contained if covered else None,
                 outside=covered.outside if covered else None,
+                loss=None if answer.loss is None else finite_or_none(answer.loss),
             )
         )
     return judged
 
 
-def _loss(answer: Answer) -> float:
-    assert answer.loss is not None
-    return answer.loss
+def _lost(oracle: Oracle, lr: float | None, loss: float | None) -> float:
+    """What a rate loses, or the end of a run without one; None stands for a loss that is not finite."""
+    if lr is not None:
+        return oracle.regret(lr)
+    return oracle.regret_of_loss(math.inf if loss is None else loss)
+
+
+def judged_anew(oracle: Oracle, row: Row) -> Row:
+    """An answer that was judged by fewer of the oracle's seeds; its interval too, as far as it has one."""
+    if row.regret is None:
+        return row
+    lost = _lost(oracle, row.lr, row.loss)
+    if row.low is None or row.high is None:
+        return replace(row, regret=lost)
+    covered = oracle.coverage(row.low, row.high)
+    return replace(row, regret=lost, **asdict(covered))
 
 
 def describe(oracle: Oracle, run_seconds: float) -> dict[str, Any]:
@@ -197,4 +211,6 @@ def describe(oracle: Oracle, run_seconds: float) -> dict[str, Any]:
         "near_best": [float(near.min()), float(near.max())],
         "grid": [float(oracle.rates[0]), float(oracle.rates[-1]), len(oracle.rates)],
         "clear": oracle.clear,
+        "oracle_seeds": len(oracle.seeds),
+        "noise": oracle.noise,
     }

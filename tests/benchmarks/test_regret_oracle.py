@@ -17,7 +17,7 @@ import stepsize as ss
 from benchmarks.regret import oracle as oracle_module
 from benchmarks.regret.finders import Answer, Finder
 from benchmarks.regret.oracle import RATIO, Oracle, grid_rate, oracle_key
-from benchmarks.regret.records import Answers, rows
+from benchmarks.regret.records import Answers, Row, judged_anew, rows
 from benchmarks.regret.tasks import Case
 
 STEPS = 4
@@ -78,6 +78,71 @@ def test_losses_are_averaged_over_seeds_and_one_divergence_is_enough(tmp_path: P
     assert truth.mean(0.1) == 3.0
     assert truth.best == 1.0
     assert truth.regrets.tolist() == [0.5, 0.0, 1.0]
+
+
+def stored(folder: Path, losses: dict[str, dict[str, float | None]]) -> Oracle:
+    """An oracle that knows these losses by rate and seed, all from a start of 1."""
+    made_up = make(folder)
+    made_up.path.parent.mkdir(exist_ok=True)
+    start = {str(seed): 1.0 for seed in range(1, 9)}
+    document = {"engine": "any", "start": start, "grid": [float(rate) for rate in losses], "losses": losses}
+    made_up.path.write_text(json.dumps(document), encoding="utf-8")
+    return make(folder, keep=True).dense()
+
+
+def test_seeds_are_doubled_until_what_is_lost_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rate 0.2 loses 0.04 or 0.02 against 0.1 with odd and even seeds."""
+    monkeypatch.setattr(ss, "train", never)
+    best = {str(seed): 0.1 * seed for seed in range(1, 9)}
+    near = {seed: loss + 0.01 * (3 + (-1) ** int(seed)) for seed, loss in best.items()}
+    far = {"1": 0.8, "2": 0.9}
+    truth = stored(tmp_path, {"0.1": dict(best), "0.2": dict(near), "0.4": dict(far)})
+    progress = 1 - 0.15
+    assert truth.noise == pytest.approx(0.01 / progress)  # standard deviation 0.0141, over √2
+    monkeypatch.setattr(oracle_module, "SETTLED", 0.007)
+    truth.sharpened(range(1, 5))
+    assert truth.seeds == (1, 2, 3, 4)
+    assert truth.best == pytest.approx(0.25)
+    assert truth.noise == pytest.approx(0.02 / math.sqrt(3) / 2 / 0.75)
+    truth.sharpened(range(1, 9))
+    assert truth.seeds == tuple(range(1, 9))
+    assert truth.noise == pytest.approx(0.01 * math.sqrt(8 / 7) / math.sqrt(8) / 0.55)
+    truth.sharpened(range(1, 17))
+    assert truth.seeds == tuple(range(1, 9))  # settled
+    # 0.8 and 0.9 against 0.1 and 0.2, which the same seeds reach at the best rate
+    np.testing.assert_allclose(truth.regrets, [0, 0.03 / 0.55, 0.7 / 0.85])
+    assert truth.regret_of_loss(0.15 + 0.085) == pytest.approx(0.1)
+
+
+def test_a_rate_near_the_best_gets_all_seeds_and_the_best_may_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lucky = {"1": 0.0, "2": 0.1, "3": 0.5, "4": 0.4}
+    other = {"1": 0.1, "2": 0.05, "3": 0.1, "4": 0.15}
+    trained: list[tuple[float, int]] = []
+
+    def train(task: ss.Task, members: list[ss.Member], *_: Any, **__: Any) -> Any:
+        trained.extend((member.lr, member.seed) for member in members)
+        losses = {0.1: lucky, 0.2: other}
+        ends = [(1.0, losses[member.lr][str(member.seed)]) for member in members]
+        return type("Made", (), {"val_loss": np.array(ends)})
+
+    monkeypatch.setattr(ss, "train", train)
+    first = {"0.1": {"1": 0.0, "2": 0.1}, "0.2": {"1": 0.1, "2": 0.05}, "0.4": {"1": 0.9, "2": 0.9}}
+    truth = stored(tmp_path, first)
+    assert truth.best_rate == 0.1
+    truth.sharpened(range(1, 5))
+    assert sorted(trained) == [(0.1, 3), (0.1, 4), (0.2, 3), (0.2, 4)]
+    assert truth.best_rate == 0.2
+    assert truth.regret(0.1) == pytest.approx((0.25 - 0.1) / 0.9)
+    again = judged_anew(truth, Row("rival", "parabola", 7, "ok", 0.1, 0.09, 0.21, 0.0, 1, 1, 1))
+    assert again.regret == truth.regret(0.1)
+    assert again.contained == pytest.approx(math.log(0.21 / math.sqrt(0.1 * 0.2)) / math.log(2))
+    free = Row("free", "parabola", 7, "ok", None, None, None, 0.0, 1, 1, 1, loss=0.175)
+    assert judged_anew(truth, free).regret == pytest.approx(0.1 / 0.925)
+    assert judged_anew(truth, dataclasses.replace(free, regret=None)).regret is None
 
 
 def test_a_proposed_rate_is_trained_itself(tmp_path: Path) -> None:

@@ -136,32 +136,24 @@ def test_the_days_of_measuring_are_told() -> None:
     assert told == "- finders asked on 2026-11-24 b, c; on 2026-11-25 a"
 
 
-def test_measuring_again_replaces_the_same_finders_rows_alone() -> None:
-    def results(finders: dict[str, str], day: str, regret: float) -> dict[str, Any]:
+def test_measuring_again_keeps_the_order_the_days_and_the_packages_of_the_others() -> None:
+    def results(finders: dict[str, str], day: str, rows: list[tuple[str, str]]) -> dict[str, Any]:
         return {
             "seeds": 3,
-            "oracle_seeds": 4,
             "cases": {"one": {}, "two": {}},
             "measured": dict.fromkeys(finders, day),
             "packages": {name: version for name, version in finders.items() if version},
-            "rows": [
-                {"finder": name, "case": case, "regret": regret}
-                for case in ("one", "two")
-                for name in finders
-            ],
+            "rows": [{"finder": name, "case": case} for name, case in rows],
         }
 
-    stored = results({"ours": "", "rival": "1.0"}, "2026-11-24", 0.1)
-    found = joined(stored, results({"ours": ""}, "2026-11-25", 0.0))
-    assert [(row["case"], row["finder"], row["regret"]) for row in found["rows"]] == [
-        ("one", "ours", 0.0),
-        ("one", "rival", 0.1),
-        ("two", "ours", 0.0),
-        ("two", "rival", 0.1),
-    ]
+    order = [("ours", "one"), ("rival", "one"), ("ours", "two"), ("rival", "two")]
+    stored = results({"ours": "", "rival": "1.0"}, "2026-11-24", order)
+    new = results({"ours": ""}, "2026-11-25", [order[0], order[2], order[1], order[3]])
+    found = joined(stored, new)
+    assert [(row["finder"], row["case"]) for row in found["rows"]] == order
     assert found["measured"] == {"ours": "2026-11-25", "rival": "2026-11-24"}
     assert found["packages"] == {"rival": "1.0"}
     with pytest.raises(ValueError, match="seeds must be 3"):
-        joined(stored, stored | {"seeds": 1})
+        joined(stored, new | {"seeds": 1})
     with pytest.raises(ValueError, match="other tasks"):
-        joined(stored, stored | {"cases": {"one": {}}})
+        joined(stored, new | {"cases": {"one": {}}})
