@@ -164,6 +164,20 @@ def test_the_net_that_stands_still_does_so_at_a_saddle_point(whole: Chapter) -> 
     assert row["looks like a"] == "saddle"
 
 
+def test_a_quick_look_has_the_curvature_of_one_plateau(whole: Chapter) -> None:
+    (table,) = section(whole, "saddle").findings.tables
+    assert len(table.table.rows) == 1
+
+
+def test_the_largest_batch_tried_may_not_be_the_best_there_is(whole: Chapter) -> None:
+    """In the forty updates of a quick look a net learns most from its largest batch, 64."""
+    for name in ("12.3.4/best batch", "12.3.4/best batch, rate"):
+        found = claim(whole, name)
+        assert found.verdict == "cannot be told"
+        assert "64" in found.measured
+        assert "largest" in found.rule
+
+
 def test_the_same_samples_at_tenfold_the_rate_of_a_tenth_of_the_loss(whole: Chapter) -> None:
     (gap,) = claim(whole, "correction/unit of the loss").evidence
     assert gap.value is not None

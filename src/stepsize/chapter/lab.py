@@ -14,7 +14,7 @@ from stepsize.chapter.settings import Settings
 from stepsize.runs import Runs, sweep
 from stepsize.runs.cell import Cell
 from stepsize.runs.ledger import Ledger
-from stepsize.runs.plan import Tasks, cells_of, grid_of
+from stepsize.runs.plan import Grid, Tasks, cells_of, grid_of
 from stepsize.task import Task
 from stepsize.training.history import Cost
 
@@ -23,7 +23,8 @@ from stepsize.training.history import Cost
 class Training:
     """A sweep that sections rest on; `task` makes what is trained for the settings.
 
-    `keep="all"` keeps every update's training loss, where a curve is to be judged.
+    `keep="all"` keeps every update's training loss, where a curve is to be judged. `quick_sizes` are the
+    batch sizes of a quick look, if not the same.
     """
 
     name: str
@@ -33,6 +34,15 @@ class Training:
     schedules: tuple[str, ...] = ("fixed",)
     evaluate: str = "twice an epoch"
     keep: Literal["thinned", "all"] = "thinned"
+    quick_sizes: tuple[int, ...] | None = None
+
+    def grid(self, task: Task, settings: Settings) -> Grid:
+        """Its arms and seeds on the task made for these settings."""
+        return grid_of(task, self.lrs, self.sizes(settings), settings.seeds, self.schedules, self.evaluate)
+
+    def sizes(self, settings: Settings) -> tuple[int | Literal["full"], ...] | None:
+        """The batch sizes that it trains at; None for the task's own."""
+        return self.quick_sizes if settings.quick and self.quick_sizes else self.batch_sizes
 
     def run(self, settings: Settings, store: Path, progress: bool | Reporter) -> Runs:
         """Train what the ledger does not hold yet.
@@ -43,7 +53,7 @@ class Training:
         return sweep(
             task,
             self.lrs,
-            batch_size=self.batch_sizes,
+            batch_size=self.sizes(settings),
             seeds=settings.seeds,
             schedule=self.schedules,
             evaluate=self.evaluate,
@@ -71,10 +81,7 @@ def _task(make: Callable[[Settings], Task], settings: Settings) -> Task:
 @lru_cache(maxsize=64)
 def _cells(training: Training, settings: Settings) -> tuple[Cell, ...]:
     task = _task(training.task, settings)
-    grid = grid_of(
-        task, training.lrs, training.batch_sizes, settings.seeds, training.schedules, training.evaluate
-    )
-    return tuple(cells_of(grid, Tasks(task)))
+    return tuple(cells_of(training.grid(task, settings), Tasks(task)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from stepsize.chapter.lab import Training
 from stepsize.chapter.result import LoopTime
 from stepsize.chapter.settings import Settings
 from stepsize.data import Tensors
-from stepsize.runs.plan import Tasks, cells_of, evaluation_points, grid_of
+from stepsize.runs.plan import Tasks, cells_of, evaluation_points
 from stepsize.task import Task
 
 UPDATES = 60
@@ -30,9 +30,7 @@ def loop_time(trainings: Sequence[Training], settings: Settings, updates: int = 
         task = training.task(settings)
         if not isinstance(task.train, Tensors):
             continue
-        grid = grid_of(
-            task, training.lrs, training.batch_sizes, settings.seeds, training.schedules, training.evaluate
-        )
+        grid = training.grid(task, settings)
         tasks = Tasks(task)
         cells = cells_of(grid, tasks)
         for size in grid.batch_sizes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-QUICK_IMAGES, QUICK_HELD = 1_280, 500
+QUICK_IMAGES, QUICK_HELD = 1_280, 512
 
 FEWEST = 1_280
 """Images: a batch of 128 may grow up to a tenth of the training set, and one of 1,024 must fit in."""

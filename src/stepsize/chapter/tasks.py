@@ -173,9 +173,9 @@ def _small_digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def few_digits(settings: Settings, samples: int) -> Task:
-    """A one-layer net on few small digits, judged by 5,000 test images (quick: 500); momentum 0.9."""
+    """A one-layer net on few small digits, judged by 5,000 test images (quick: 512); momentum 0.9."""
     x, y, xv, yv = _small_digits()
-    held = settings.pick(5_000, 500)
+    held = settings.pick(5_000, 512)
     return Task(
         model=one_layer,
         loss=supervised(nn.CrossEntropyLoss()),

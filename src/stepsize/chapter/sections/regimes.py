@@ -27,7 +27,7 @@ LRS = (0.001, 0.01, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
 
 def _task(settings: Settings) -> Task:
     """Few images, all of them in every update: what swings is the descent, not the batches."""
-    task = first_images(settings, settings.pick(500, 100))
+    task = first_images(settings, settings.pick(500, 50))
     return task.replace(batch_size="full", steps=80)
 
 

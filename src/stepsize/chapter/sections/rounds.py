@@ -29,12 +29,15 @@ HALF = 0.005
 TURN, ROOM = 0.74, 1.2
 TRIED = (0.6, 0.7, 0.8)
 EACH, LONG = 10, 100
-"""Iterations at each rate by table 12-3, and by the sentence under it; a quick look takes 5 and 10."""
+"""Iterations at each rate by table 12-3, and by the sentence under it."""
+
+QUICK_EACH, QUICK_LONG = 3, 6
+"""What a quick look takes instead."""
 
 
 def _trial_steps(settings: Settings) -> int:
     """As many updates as round 1 takes."""
-    return staged_plan(_stages_of(settings.pick(EACH, 5))).updates
+    return staged_plan(_stages_of(settings.pick(EACH, QUICK_EACH))).updates
 
 
 def _trial_task(settings: Settings) -> Task:
@@ -53,9 +56,9 @@ def _find(lab: Lab) -> Findings:
     task = textbook(lab.settings)
     lab.phase("three rounds")
     seeds = lab.settings.pick(lab.settings.seeds, 1)
-    zoom = range_test(task, stages=_stages_of(lab.settings.pick(EACH, 5)), zoom=True, seeds=seeds)
+    zoom = range_test(task, stages=_stages_of(lab.settings.pick(EACH, QUICK_EACH)), zoom=True, seeds=seeds)
     lab.spend(zoom.cost)
-    each = lab.settings.pick(LONG, 10)
+    each = lab.settings.pick(LONG, QUICK_LONG)
     lab.phase(f"round 1 with {each} updates a rate")
     long = range_test(task, stages=_stages_of(each), seeds=seeds)
     lab.spend(long.cost)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,11 +67,9 @@ class Standstill:
 def _find(lab: Lab) -> Findings:
     task = xor(lab.settings)
     members = lab.runs(PLATEAUS).runs
+    plateaus = [(run, plateau) for run in members if (plateau := _plateau(run)) is not None]
     found: list[Standstill] = []
-    for run in members:
-        plateau = _plateau(run)
-        if plateau is None:
-            continue
+    for run, plateau in plateaus[: lab.settings.pick(len(plateaus), 1)]:
         lab.phase(f"curvature on the plateau of seed {run.cell.seed}")
         middle = (plateau.start + plateau.end) // 2
         *_, stop = waypoints(task, np.full(task.steps, LR), [middle], seed=run.cell.seed)
@@ -81,7 +80,7 @@ def _find(lab: Lab) -> Findings:
         lab.spend(measured.cost)
         found.append(Standstill(run.cell.seed, plateau, measured.points[-1], _local(task, stop.model)))
     return Findings(
-        claims=(_flat(members, found), _saddle(found)),
+        claims=(_flat(len(members), plateaus), _saddle(found)),
         drawings=(_ideal(), *_plateaued(members, found), *_real(found)),
         tables=_eigenvalues(found),
     )
@@ -97,11 +96,11 @@ def _plateau(run: CellRun) -> Plateau | None:
     return max(left, key=lambda plateau: plateau.end - plateau.start, default=None)
 
 
-def _flat(members: tuple[CellRun, ...], found: list[Standstill]) -> Claim:
-    lengths = [one.plateau.end - one.plateau.start for one in found]
+def _flat(seeds: int, plateaus: Sequence[tuple[CellRun, Plateau]]) -> Claim:
+    lengths = [plateau.end - plateau.start for _, plateau in plateaus]
     told = (
-        listed(f"{count(one.plateau.start)} to {count(one.plateau.end)} (seed {one.seed})" for one in found)
-        if found
+        listed(f"{count(one.start)} to {count(one.end)} (seed {run.cell.seed})" for run, one in plateaus)
+        if plateaus
         else "nowhere"
     )
     return Claim(
@@ -112,7 +111,7 @@ def _flat(members: tuple[CellRun, ...], found: list[Standstill]) -> Claim:
             "for a way out, and then fall all at once."
         ),
         measured=(
-            f"{len(found)} of {plural(len(members), 'seed')} stand still and then fall to under half of "
+            f"{len(plateaus)} of {plural(seeds, 'seed')} stand still and then fall to under half of "
             f"that loss. Flat over the updates {told}."
         ),
         verdict="holds" if any(length >= LONG for length in lengths) else "cannot be told",
@@ -120,7 +119,7 @@ def _flat(members: tuple[CellRun, ...], found: list[Standstill]) -> Claim:
             "It can if one seed shows it: a plateau of 1,000 updates or more that the loss leaves downwards. "
             "That none does would not refute it."
         ),
-        evidence=(estimate("length of the plateau", lengths, "updates"),) if len(found) > 1 else (),
+        evidence=(estimate("length of the plateau", lengths, "updates"),) if len(lengths) > 1 else (),
     )
 
 
@@ -141,8 +140,8 @@ def _saddle(found: list[Standstill]) -> Claim:
         measured=f"In the middle of the plateau, {told or 'there is none'}.",
         verdict=share(saddles, len(found)) if found else "cannot be told",
         rule=(
-            "At every plateau found the gradient's norm must be below 0.01, and the smallest eigenvalue "
-            "of the Hessian so far below zero that the run leaves along it."
+            "At every plateau (in a quick look the first) the gradient's norm must be below 0.01, and the "
+            "smallest eigenvalue of the Hessian so far below zero that the run leaves along it."
         ),
         evidence=tuple(plain(f"smallest eigenvalue, seed {one.seed}", one.point.smallest) for one in found),
     )

@@ -26,7 +26,9 @@ ROUNDING = 1e-5
 
 
 def _task(settings: Settings) -> Task:
-    return first_images(settings, IMAGES).replace(epochs=settings.pick(10, 2), batch_size=MINI)
+    return first_images(settings, settings.pick(IMAGES, 200)).replace(
+        epochs=settings.pick(10, 2), batch_size=MINI
+    )
 
 
 FORM_RUNS = tuple(
