@@ -1,10 +1,14 @@
-"""Rehearsals keep the training losses of their first seed, rate by rate, through all that is done to them."""
+"""Rehearsals keep the training losses of their first seed, rate by rate, through all that is done to them;
+and what their held-out losses tell of over-fitting.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec import structs
 
+from stepsize._result import frozen
 from stepsize.decide.rehearsal import TRACED, Rehearsal, Shape, at_rate, merged, rehearse, with_more_seeds
 from stepsize.schedules import Schedule
 from tests.tasks import digits_task
@@ -53,3 +57,29 @@ def test_curves_come_back_from_json(low: Rehearsal, high: Rehearsal) -> None:
     for one in (low, high):
         again = Rehearsal.from_json(one.to_json())
         np.testing.assert_array_equal(again.training, one.training)
+
+
+def with_curves(low: Rehearsal, updates: list[int], *curves: list[float]) -> Rehearsal:
+    """One seed's held-out losses at these updates, rate by rate."""
+    rates = 0.1 * 2.0 ** np.arange(len(curves))
+    return structs.replace(low, updates=frozen(updates), curves=frozen([curves]), lrs=frozen(rates))
+
+
+def test_a_loss_that_was_lower_long_before_the_end_has_risen(low: Rehearsal) -> None:
+    updates = [0, STEPS // 4, STEPS // 2, 3 * STEPS // 4, STEPS]
+    falls, rises = [2.0, 1.5, 1.2, 1.1, 1.0], [2.0, 1.0, 1.1, 1.3, 1.4]
+    gone = [2.0, 1.0, np.nan, np.nan, np.nan]
+    found = with_curves(low, updates, falls, rises, gone)
+    np.testing.assert_allclose(found.risen, [0.0, 0.4, 0.0])
+
+
+def test_a_loss_that_jumps_up_at_the_end_has_not(low: Rehearsal) -> None:
+    """Three losses of the last tenth, one of which is out of line: their mean would be above all before."""
+    updates = [0, STEPS // 4, STEPS // 2, 3 * STEPS // 4, 9 * STEPS // 10, 19 * STEPS // 20, STEPS]
+    noisy = [2.4, 0.53, 0.57, 0.29, 0.26, 0.36, 0.27]
+    rising = [2.4, 0.53, 0.26, 0.29, 0.34, 0.36, 0.32]
+    np.testing.assert_allclose(with_curves(low, updates, noisy, rising).risen, [0.0, 0.06])
+
+
+def test_too_few_losses_tell_nothing(low: Rehearsal) -> None:
+    assert with_curves(low, [0, STEPS], [1.0, 2.0]).risen.tolist() == [0.0]

@@ -83,17 +83,18 @@ def test_no_progress_no_regret() -> None:
         Regret.measured(GRID, bowl(), 0.5)
 
 
-def test_over_fitting_is_what_was_better_before() -> None:
+def test_over_fitting_is_what_had_been_gained_before() -> None:
     ends = [1.5, 1.0, 1.2, 1.4, np.inf]
-    assert overfitting(ends, ends, START) == 0.0
-    assert overfitting(ends, [1.5, 1.0, 1.0, 1.0, np.inf], START) == 1.0
-    assert overfitting(ends, [1.5, 1.0, 1.1, 1.0, np.inf], START) == pytest.approx(0.5 / 0.6)
+    assert overfitting(ends, np.zeros(5), START) == 0.0
+    assert overfitting(ends, [0.0, 0.0, 0.2, 0.4, 0.0], START) == 1.0
+    assert overfitting(ends, [0.0, 0.0, 0.1, 0.4, 0.0], START) == pytest.approx(0.5 / 0.6)
+    assert overfitting(ends, [0.0, 0.0, 0.3, 0.4, 0.0], START) == 1.0  # no more than what is lost
 
 
 def test_noise_at_the_best_and_broken_rates_do_not_tell_over_fitting() -> None:
-    assert overfitting([1.5, 1.0, 1.005, 1.9], [1.5, 1.0, 0.9, 1.0], START) == 0.0
-    assert overfitting([np.inf, np.inf], [np.inf, np.inf], START) == 0.0
-    assert overfitting([2.5, 2.4, 2.6], [1.0, 1.0, 1.0], START) == 0.0
+    assert overfitting([1.5, 1.0, 1.005, 1.9], [0.0, 0.0, 0.105, 0.9], START) == 0.0
+    assert overfitting([np.inf, np.inf], [0.0, 0.0], START) == 0.0
+    assert overfitting([2.5, 2.4, 2.6], [1.5, 1.4, 1.6], START) == 0.0
 
 
 def test_over_fitting_bounds_rate_times_updates() -> None:

@@ -91,12 +91,20 @@ class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
         return mean_over_seeds(self.losses)
 
     @property
-    def lowest(self) -> np.ndarray:
-        """The lowest held-out loss that was seen after the start (R,), of the mean over seeds."""
+    def risen(self) -> np.ndarray:
+        """By how much the held-out loss has risen again (R,), of the mean over seeds: its lowest value over the
+        last tenth less its lowest before, 0 if that is not lower.
+
+        The lowest, since with a rate that does not decay a single loss may jump up.
+        """
+        if len(self.updates) < 3:
+            return np.zeros(len(self.lrs))
+        at_end = self.updates >= math.floor((1 - TAIL) * self.steps)
         with np.errstate(invalid="ignore"):
-            courses = self.curves[:, :, 1:].mean(axis=0)
-        seen = np.where(np.isfinite(courses), courses, np.inf).min(axis=1)
-        return np.asarray(np.minimum(seen, self.mean))
+            courses = self.curves.mean(axis=0)
+            seen = np.where(np.isfinite(courses), courses, np.inf)
+            end, before = seen[:, at_end].min(axis=1), seen[:, 1:][:, ~at_end[1:]].min(axis=1, initial=np.inf)
+            return np.where(np.isfinite(end), np.maximum(end - before, 0.0), 0.0)
 
     @property
     def late(self) -> float:

@@ -175,7 +175,7 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
     last = rehearsals[-1]
     found = basin(last.lrs, last.losses, last.start_loss, share=SHARE)
     regret = Regret.measured(last.lrs, last.mean, last.start_loss)
-    overfit = overfitting(last.mean, last.lowest, last.start_loss)
+    overfit = overfitting(last.mean, last.risen, last.start_loss)
     shift = Shift.to_full_length(
         last.share,
         located=math.hypot(LEAST_SPREAD, math.log(found.high / found.low) / 4),

@@ -96,18 +96,18 @@ class Shift(msgspec.Struct, frozen=True):
         return cls(mean, math.hypot(distance * (g + overfit) * begun * SLOPE_SPREAD, located))
 
 
-def overfitting(losses: ArrayLike, lowest: ArrayLike, start_loss: float) -> float:
+def overfitting(losses: ArrayLike, risen: ArrayLike, start_loss: float) -> float:
     """How much of what the rates above the best one lose is over-fitting, from 0 to 1.
 
-    `losses` (R,) over rising rates are held-out losses at the end, `lowest` (R,) the lowest of each run's
-    own; infinite where a run diverged. A run that over-fits has been better before: of its loss above the
-    best rate's, `losses − min(losses)`, the part `losses − lowest` is over-fitting. Rates that lose between
-    `OVERFIT_FROM` and `OVERFIT_TO` of the progress tell, the nearest `TELLING` of them; 0 where none does.
+    `losses` (R,) over rising rates are held-out losses at the end, infinite where a run diverged, and `risen`
+    (R,) what of each the run had not lost before: a run that over-fits has been better. Rates that lose
+    between `OVERFIT_FROM` and `OVERFIT_TO` of the progress tell, the nearest `TELLING` of them; 0 where none
+    does.
 
-    >>> round(overfitting([1.5, 1.0, 1.2, 1.4], [1.5, 1.0, 1.1, 1.0], start_loss=2.0), 3)
+    >>> round(overfitting([1.5, 1.0, 1.2, 1.4], [0.0, 0.0, 0.1, 0.4], start_loss=2.0), 3)
     0.833
     """
-    ends, least = np.asarray(losses, dtype=np.float64), np.asarray(lowest, dtype=np.float64)
+    ends, rises = np.asarray(losses, dtype=np.float64), np.asarray(risen, dtype=np.float64)
     finite = np.isfinite(ends)
     if not finite.any():
         return 0.0
@@ -122,8 +122,7 @@ def overfitting(losses: ArrayLike, lowest: ArrayLike, start_loss: float) -> floa
     if not places.size:
         return 0.0
     lost = ends[places] - ends[best]
-    found = np.clip(ends[places] - least[places], 0.0, lost)
-    return float(found.sum() / lost.sum())
+    return float(np.clip(rises[places], 0.0, lost).sum() / lost.sum())
 
 
 class Regret(msgspec.Struct, frozen=True):
