@@ -92,10 +92,10 @@ class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
 
     @property
     def risen(self) -> np.ndarray:
-        """By how much the held-out loss has risen again (R,), of the mean over seeds: its lowest value over the
-        last tenth less its lowest before, 0 if that is not lower.
+        """By how much the held-out loss, mean over seeds, has risen again (R,).
 
-        The lowest, since with a rate that does not decay a single loss may jump up.
+        Its lowest value over the last tenth less its lowest before, 0 if that was not lower. The lowest, since
+        with a rate that does not decay a single loss may jump up.
         """
         if len(self.updates) < 3:
             return np.zeros(len(self.lrs))

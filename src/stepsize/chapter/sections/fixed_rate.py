@@ -42,7 +42,7 @@ TRAININGS = {
 
 
 def _find(lab: Lab) -> Findings:
-    sizes = QUICK_SIZES if lab.settings.quick else SIZES
+    sizes, below = (QUICK_SIZES, 0.4) if lab.settings.quick else (SIZES, 0.15)
     by_rate = {lr: _accuracies(lab.runs(TRAININGS[MIDDLE]), lr, sizes) for lr in LRS}
     by_samples = {n: _accuracies(lab.runs(TRAININGS[n]), 0.1, sizes) for n in SAMPLES}
     return Findings(
@@ -56,8 +56,12 @@ def _find(lab: Lab) -> Findings:
             ),
         ),
         drawings=(
-            _drawing("best-batch-rate", "Test accuracy over the batch, at three rates", by_rate, "rate {:g}"),
-            _drawing("best-batch-data", "At rate 0.1, with more or less data", by_samples, "{:,} samples"),
+            _drawing(
+                "best-batch-rate", "Test accuracy over the batch, at three rates", by_rate, "rate {:g}", below
+            ),
+            _drawing(
+                "best-batch-data", "At rate 0.1, with more or less data", by_samples, "{:,} samples", below
+            ),
         ),
         tables=(_table(by_rate),),
     )
@@ -74,7 +78,7 @@ def _best(found: dict[int, np.ndarray]) -> int:
 def _peak(found: dict[int, np.ndarray]) -> Claim:
     best = _best(found)
     ends: dict[int, Difference] = {
-        size: difference(found[best], found[size]) for size in (min(found), max(found))
+        size: difference(found[best], found[size]) for size in (min(found), max(found)) if size != best
     }
     at_edge: Verdict = "cannot be told" if best == max(found) else "does not hold"
     return Claim(
@@ -90,7 +94,7 @@ def _peak(found: dict[int, np.ndarray]) -> Claim:
             + listed(f"against {size} {points(d)}" for size, d in ends.items())
             + ". All batches make the same number of updates."
         ),
-        verdict=at_edge if best in ends else all_of(d.verdict for d in ends.values()),
+        verdict=at_edge if len(ends) < 2 else all_of(d.verdict for d in ends.values()),
         rule=(
             "The best of the sizes must lie inside, and above the smallest and the largest by 95% intervals. "
             "If it is the largest, still larger ones may be better, and it cannot be told."
@@ -134,7 +138,10 @@ def _moved(up: list[bool], places: list[int], largest: int) -> Verdict:
     return "does not hold" if fell else "cannot be told"
 
 
-def _drawing(name: str, title: str, rows: Mapping[Any, dict[int, np.ndarray]], label: str) -> Lines:
+def _drawing(
+    name: str, title: str, rows: Mapping[Any, dict[int, np.ndarray]], label: str, below: float
+) -> Lines:
+    """Lines down to so much `below` the highest: what the smallest batches lose would flatten the rest."""
     series = tuple(
         Series(
             label=label.format(key),
@@ -159,7 +166,7 @@ def _drawing(name: str, title: str, rows: Mapping[Any, dict[int, np.ndarray]], l
         y_label="test accuracy",
         series=series,
         x_scale="batch",
-        y_range=(top - 0.15, top + 0.005),
+        y_range=(top - below, top + 0.005),
     )
 
 
