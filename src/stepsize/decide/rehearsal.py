@@ -94,8 +94,8 @@ class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
     def risen(self) -> np.ndarray:
         """By how much the held-out loss, mean over seeds, has risen again (R,).
 
-        Its lowest value over the last tenth less its lowest before, 0 if that was not lower. The lowest, since
-        with a rate that does not decay a single loss may jump up.
+        Its lowest value over the last tenth less its lowest before, 0 if that was not lower. The lowest,
+        since with a rate that does not decay a single loss may jump up.
         """
         if len(self.updates) < 3:
             return np.zeros(len(self.lrs))
