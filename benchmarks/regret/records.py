@@ -41,10 +41,10 @@ print(*(sys.modules[name].__file__ for name in names), sep="\\n")
 class Row:
     """One answer of one finder, with what it lost and what it cost.
 
-    `regret` is None without an answer; `loss` is the end of its own runs, of one that names no rate;
-    `updates_runs` and `time_runs` count full runs, by updates and in the
-    time of a plain loop in the same process. `meets`, `contained` and `outside` compare its interval with the
-    rates that lose at most 1%, where it gave one.
+    `regret` is None without an answer; `loss` is the end of its own runs, of a finder that names no rate.
+    `updates_runs` and `time_runs` count full runs, by updates and in the time of a plain loop in the same
+    process. `meets`, `contained` and `outside` compare its interval with the rates that lose at most 1%,
+    where it gave one.
     """
 
     finder: str
