@@ -138,13 +138,14 @@ def measured(
                     tell(f"{case.name}: {finder.key}, seed {seed}")
                     asked.append((seed, *store.ask(finder, case, seed)))
                 progress.advance(bar)
+            earlier = [row for row in kept if row.case == case.name]
             rates = [a.lr for _, answers, _ in asked for a in answers.values() if a.answered and a.lr]
-            oracle.train(rates)
+            tell(f"{case.name}: the rates proposed")
+            oracle.judge(rates + [row.lr for row in earlier if row.lr])
             about[case.name] = describe(oracle, statistics.median(plain for *_, plain in asked))
             for seed, answers, plain in asked:
                 found += rows(oracle, seed, answers, plain)
-            tell(f"{case.name}: earlier answers")
-            found += [judged_anew(oracle, row) for row in kept if row.case == case.name]
+            found += [judged_anew(oracle, row) for row in earlier]
     return {
         "seeds": seeds,
         "cases": about,

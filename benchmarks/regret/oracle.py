@@ -242,11 +242,14 @@ class Oracle:
         """What each rate of the dense grid loses (n,)."""
         return np.array([self._lost(rate) for rate in self._grid])
 
+    def judge(self, rates: Sequence[float]) -> None:
+        """See to it that what these rates lose is known as well as for those of the grid."""
+        self.train(rates, self._first)
+        self.train([rate for rate in rates if self._lost(rate) <= NEAR])
+
     def regret(self, rate: float) -> float:
         """What any rate loses; trained now if it was not before."""
-        self.train([rate], self._first)
-        if self._lost(rate) <= NEAR:
-            self.train([rate])
+        self.judge([rate])
         return self._lost(rate)
 
     def _lost(self, rate: float) -> float:
