@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def test_losses_are_averaged_over_seeds_and_one_divergence_is_enough(tmp_path: P
     assert truth.regrets.tolist() == [0.5, 0.0, 1.0]
 
 
-def stored(folder: Path, losses: dict[str, dict[str, float | None]]) -> Oracle:
+def stored(folder: Path, losses: Mapping[str, Mapping[str, float | None]]) -> Oracle:
     """An oracle that knows these losses by rate and seed, all from a start of 1."""
     made_up = make(folder)
     made_up.path.parent.mkdir(exist_ok=True)
