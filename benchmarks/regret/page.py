@@ -23,9 +23,10 @@ Written by `benchmarks/regret`; do not edit.
 a dense grid) / (loss at the start − best), at the full horizon with the real schedule, mean over
 {first_seeds} to {most_seeds} seeds that no finder sees. 0% is the best rate, 100% an untrained or a diverged
 run. A rate that loses less than 10% is compared with the best one on the same seeds, doubled in number until
-the standard error of that is {settled} in the median over these rates. The grid's factor is {ratio}; each
-proposed rate is trained itself, none is interpolated. Every finder runs on every task with {seeds} seeds,
-which change its starting weights and batch order; one whose answer depends on no seed, once. {cases} tasks.
+the standard error of that is {settled} in the median over these rates, or there are 32. The grid's factor is
+{ratio}; each proposed rate is trained itself, none is interpolated. Every finder runs on every task with
+{seeds} seeds, which change its starting weights and batch order; one whose answer depends on no seed, once.
+{cases} tasks.
 
 ## All finders
 

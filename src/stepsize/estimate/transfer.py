@@ -100,9 +100,9 @@ def overfitting(losses: ArrayLike, risen: ArrayLike, start_loss: float) -> float
     """How much of what the rates above the best one lose is over-fitting, from 0 to 1.
 
     `losses` (R,) over rising rates are held-out losses at the end, infinite where a run diverged, and `risen`
-    (R,) what of each the run had not lost before: a run that over-fits has been better. Rates that lose
-    between `OVERFIT_FROM` and `OVERFIT_TO` of the progress tell, the nearest `TELLING` of them; 0 where none
-    does.
+    (R,) by how much each has risen again, in the same unit: a run that over-fits has been better. Rates
+    that lose between `OVERFIT_FROM` and `OVERFIT_TO` of the progress tell, the nearest `TELLING` of them; 0
+    where none does.
 
     >>> round(overfitting([1.5, 1.0, 1.2, 1.4], [0.0, 0.0, 0.1, 0.4], start_loss=2.0), 3)
     0.833
