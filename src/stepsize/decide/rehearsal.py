@@ -169,7 +169,7 @@ def rehearse(
     a part half-way between, on a log scale: the square root of the share.
     """
     rates = np.sort(np.asarray(lrs, dtype=np.float64))
-    small = on_part_of_the_data(task, steps / task.steps)
+    small = _without_metrics(on_part_of_the_data(task, steps / task.steps))
     short = shape.compressed(steps)
     checks = _affordable_checks(task, steps)
     last = np.round(np.linspace(steps, (1 - TAIL) * steps, averaged)).astype(int)
@@ -209,6 +209,15 @@ def rehearse(
         traced=frozen(traced),
         training=frozen(_four_digits(history.train_loss[: len(rates), traced])),
     )
+
+
+def _without_metrics(task: Trainable) -> Trainable:
+    """The task judged by its loss alone: a rehearsal keeps nothing else."""
+    if not task.metrics or isinstance(task, ProbeRun):
+        return task
+    plain = copy.copy(task)
+    plain.metrics = {}
+    return plain
 
 
 def _four_digits(losses: np.ndarray) -> np.ndarray:

@@ -209,7 +209,7 @@ class _Call:
         assert isinstance(self._task, Task)  # anything else gave a reason
         model = self._task.make_model(self._members[rows[0]].seed)
         batch = self._task.trial_batch(self._task.batch_size)
-        each, largest = footprint(self._task, model, batch)
+        each, largest, _ = footprint(self._task, model, batch)
         if len(self._by_seed(rows)) > 1:
             each += bytes_of(batch)
         budget = self._memory if self._memory is not None else int(SHARE * available(self._task.device))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._pytree import tree_flatten, tree_map
 
 from stepsize._rng import derived_seed, isolated_rng
 from stepsize.data import Batch, Stream, evaluation_batches
@@ -28,6 +30,17 @@ FORWARD = 1 / 3
 """Share of an update's arithmetic that a forward pass alone takes."""
 
 _SALT = 11
+
+
+class Folds(NamedTuple):
+    """Folds that are computed by one call: their places among all, and their batches along a first axis.
+
+    One alone (`stacked` False) is a batch as it is.
+    """
+
+    places: slice
+    batch: Batch
+    stacked: bool
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,30 @@ class Evaluation:
         functions = {"loss": task.loss, **task.metrics}
         return cls(batches, counts / counts.sum(), functions, derived_seed(_SALT, task.seed) % 2**63)
 
+    @property
+    def apart(self) -> list[Folds]:
+        """Every fold by itself."""
+        return [Folds(slice(i, i + 1), batch, False) for i, (batch, _) in enumerate(self.batches)]
+
+    def together(self, rows: int) -> list[Folds]:
+        """Neighbours of one shape together, so many samples at most.
+
+        A small net's calls cost more than its arithmetic.
+        """
+        found: list[Folds] = []
+        for _, run in groupby(enumerate(self.batches), lambda place: _shape(*place[1])):
+            places = [place for place, _ in run]
+            each = max(1, rows // max(1, self.batches[places[0]][1]))
+            parts = np.array_split(places, -(-len(places) // each))
+            found += [self._stacked(slice(int(part[0]), int(part[-1]) + 1)) for part in parts]
+        return found
+
+    def _stacked(self, places: slice) -> Folds:
+        batches = [batch for batch, _ in self.batches[places]]
+        if len(batches) == 1:
+            return Folds(places, batches[0], False)
+        return Folds(places, tree_map(lambda *leaves: torch.stack(leaves), *batches), True)
+
     def of_model(self, model: nn.Module) -> dict[str, np.ndarray]:
         """The loss and each metric of one model on every fold, (F,); it is put into evaluation mode."""
         model.eval()
@@ -60,6 +97,14 @@ class Evaluation:
                 for name, function in self.functions.items():
                     results[name][fold] = float(function(model, batch))
         return results
+
+
+def _shape(batch: Batch, samples: int) -> Any:
+    """What is equal of batches that can be stacked; unlike any other's where a leaf is no tensor."""
+    leaves, spec = tree_flatten(batch)
+    if not all(isinstance(leaf, torch.Tensor) and leaf.layout is torch.strided for leaf in leaves):
+        return object()
+    return samples, spec, [(leaf.shape, leaf.dtype, leaf.device) for leaf in leaves]
 
 
 def held_out_samples(task: Trainable) -> int | None:

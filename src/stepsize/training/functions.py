@@ -14,12 +14,16 @@ from stepsize._capabilities import first_line
 from stepsize._rng import isolated_rng
 from stepsize.losses import BoundLoss
 from stepsize.task import Task
-from stepsize.training.evaluation import Evaluation
-from stepsize.training.memory import is_out_of_memory
+from stepsize.training.evaluation import ROWS, Evaluation, Folds
+from stepsize.training.memory import footprint, is_out_of_memory
 from stepsize.training.obstacles import NotStackableError, refuse_known
 from stepsize.training.trace import Traced
 
 Tensors = dict[str, torch.Tensor]
+
+BLOCK = 4 * 2**20
+"""Bytes of the largest tensor up to which held-out folds are computed together. Beyond, a call costs little
+beside its arithmetic, and fewer calls with larger blocks took up to twice as long (CNNs, one core)."""
 
 
 class StackedFunctions:
@@ -27,7 +31,8 @@ class StackedFunctions:
 
     `names` are the parameters that are trained. Members of one seed share each batch (`update(shared=True)`);
     otherwise every member has its own, along a first axis. What was recorded for some shapes serves every
-    later stack of these shapes.
+    later stack of these shapes. `folds_together` says whether held-out folds may be computed by one call:
+    None until that was compared with one call each.
 
     Raises `NotStackableError` for a model or an optimizer that is known to be no good in a stack.
     """
@@ -40,8 +45,23 @@ class StackedFunctions:
         self._eval_bound = BoundLoss(copy.deepcopy(model).eval(), task.loss)
         self._metrics = evaluation.functions
         self._recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
-        self._measure = Traced(vmap(self._member_metrics, in_dims=(0, 0, None), randomness="same"))
+        self.folds_together: bool | None = None
+        few = min(8, task.batch_size)
+        self._sample_bytes = footprint(task, self._eval_bound.model, task.trial_batch(few)).activation / few
+        # Each fold draws its own random numbers, if any: then they are not to be computed together.
+        of_folds = vmap(self._member_metrics, in_dims=(None, None, 0), randomness="error")
+        self._measure = {
+            stacked: Traced(vmap(function, in_dims=(0, 0, None), randomness="same"))
+            for stacked, function in ((False, self._member_metrics), (True, of_folds))
+        }
         self._updates: dict[bool, Traced] = {}
+
+    def folds(self, evaluation: Evaluation, members: int) -> list[Folds]:
+        """The held-out folds as so many members should compute them: in few calls, but in small blocks."""
+        if self.folds_together is False:
+            return evaluation.apart
+        rows = BLOCK / max(1.0, self._sample_bytes * members)
+        return evaluation.together(int(min(ROWS, rows)))
 
     def update(self, *, shared: bool) -> Traced:
         """(parameters, buffers, batch) -> losses (K,), then gradients and buffers in their order: flat."""
@@ -62,22 +82,22 @@ class StackedFunctions:
             )
         return self._updates[shared]
 
-    def measure(self, params: Tensors, buffers: Tensors, batch: Any) -> Tensors:
-        """The loss and each metric of every member (K,) on one held-out batch."""
+    def measure(self, params: Tensors, buffers: Tensors, folds: Folds) -> Tensors:
+        """The loss and each metric of every member (K, F) on F held-out folds."""
         try:
             with warnings.catch_warnings():
                 # Without a batching rule torch maps over the members one by one: slower, and as right.
                 warnings.filterwarnings("ignore", message=".*batching rule.*")
-                values: Tensors = self._measure(params, buffers, batch)
+                values: Tensors = self._measure[folds.stacked](params, buffers, folds.batch)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             raise NotStackableError(f"evaluation: {first_line(error)}") from error
-        return values
+        return values if folds.stacked else {name: value[:, None] for name, value in values.items()}
 
     def release(self) -> None:
         """Let go of the last stack's tensors; what was recorded stays."""
-        for traced in (self._measure, *self._updates.values()):
+        for traced in (*self._measure.values(), *self._updates.values()):
             traced.release()
 
     def _member_loss(self, params: Tensors, buffers: Tensors, batch: Any) -> tuple[torch.Tensor, Tensors]:

@@ -40,15 +40,17 @@ def available(device: torch.device) -> int:
 
 
 class Footprint(NamedTuple):
-    """Bytes that one member takes: in all, and its largest tensor."""
+    """Bytes that one member takes: in all, its largest tensor, and the largest that is no weight."""
 
     total: int
     largest: int
+    activation: int
 
 
 def footprint(task: Task, model: torch.nn.Module, batch: Any) -> Footprint:
     """Of weights, gradients, optimizer state, and what one forward pass keeps for its backward pass."""
     weights = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    places = {p.data_ptr() for p in model.parameters()}
     inputs = {leaf.data_ptr() for leaf in tree_flatten(batch)[0] if isinstance(leaf, torch.Tensor)}
     kept: dict[int, int] = {}
 
@@ -62,7 +64,8 @@ def footprint(task: Task, model: torch.nn.Module, batch: Any) -> Footprint:
         del loss
     # Backward keeps a gradient beside each activation for a while: hence twice.
     total = weights * (2 + OPTIMIZER_COPIES) + 2 * sum(kept.values())
-    return Footprint(total, max(kept.values(), default=0))
+    activations = [size for place, size in kept.items() if place not in places]
+    return Footprint(total, max(kept.values(), default=0), max(activations, default=0))
 
 
 def bytes_of(batch: Any) -> int:

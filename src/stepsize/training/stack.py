@@ -17,7 +17,7 @@ import torch
 from stepsize._capabilities import first_line, missing_rule
 from stepsize._rng import capture_rng, isolated_rng, restore_rng, same_rng
 from stepsize.task import Task
-from stepsize.training.evaluation import Evaluation
+from stepsize.training.evaluation import Evaluation, Folds
 from stepsize.training.feed import Feed
 from stepsize.training.functions import Records, Tensors
 from stepsize.training.history import Member
@@ -72,6 +72,7 @@ class Stack:
         self._rows = np.arange(len(members))  # which member stands in each place of the stack
         self._watch = Watch(len(members))
         self._done = 0
+        self._folds = evaluation.apart
         self._feed = Feed(task, [member.seed for member in members])
         with isolated_rng(members[0].seed):
             self._rng = capture_rng()
@@ -232,23 +233,40 @@ class Stack:
     def check_evaluation(self, start: Mapping[int, np.ndarray]) -> None:
         """Raise `NotStackableError` unless it gives the held-out losses (F,) that each seed starts from.
 
-        One fold is enough to tell; at the start the members of one seed are alike.
+        One fold is enough to tell; at the start the members of one seed are alike. Several are computed
+        together once that has been found to give the same.
         """
-        with isolated_rng(self._evaluation.seed), torch.no_grad():
-            batch, _ = self._evaluation.batches[0]
-            losses = self._functions.measure(self._params, self._buffers, batch)["loss"]
-        expected = losses.new_tensor([start[seed][0] for seed in self._feed.seeds])
-        if not close(losses, expected):
+        functions, apart = self._functions, self._evaluation.apart
+        self._folds = functions.folds(self._evaluation, len(self._rows))
+        several = next((folds for folds in self._folds if folds.stacked), None)
+        if several is not None and functions.folds_together is None:
+            functions.folds_together = self._starts_alike(start, several)
+            if functions.folds_together:
+                return
+            self._folds = apart
+        if not self._starts_from(start, apart[0]):
             raise NotStackableError("evaluation: a stacked one differs from a plain one")
+
+    def _starts_alike(self, start: Mapping[int, np.ndarray], folds: Folds) -> bool:
+        try:
+            return self._starts_from(start, folds)
+        except NotStackableError:
+            return False
+
+    def _starts_from(self, start: Mapping[int, np.ndarray], folds: Folds) -> bool:
+        with isolated_rng(self._evaluation.seed), torch.no_grad():
+            losses = self._functions.measure(self._params, self._buffers, folds)["loss"]
+        expected = np.stack([start[seed][folds.places] for seed in self._feed.seeds])
+        return close(losses, losses.new_tensor(expected))
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """Held-out "loss" and each metric on every fold, (K, F); NaN for members that are gone."""
         shape = (len(self.alive), len(self._evaluation.batches))
         results = {name: np.full(shape, np.nan) for name in self._evaluation.functions}
         with isolated_rng(self._evaluation.seed), torch.no_grad():
-            for fold, (batch, _) in enumerate(self._evaluation.batches if self._rows.size else ()):
-                for name, members in self._functions.measure(self._params, self._buffers, batch).items():
-                    results[name][self._rows, fold] = members.double().cpu().numpy()
+            for folds in self._folds if self._rows.size else ():
+                for name, members in self._functions.measure(self._params, self._buffers, folds).items():
+                    results[name][self._rows, folds.places] = members.double().cpu().numpy()
         for values in results.values():
             values[~self.alive] = np.nan
         return results
