@@ -1,37 +1,46 @@
 """The rate at another batch size: what `scale_lr` predicts, against the rate tuned there.
 
-    python -m benchmarks.scaling                       # about an hour; writes benchmarks/scaling.md
+    python -m benchmarks.scaling                       # about three hours; writes benchmarks/scaling.md
     python -m benchmarks.scaling --tasks "net, Adam"   # one of them: writes nothing
     python -m benchmarks.scaling --quick               # a short net alone: writes nothing
 
+What was trained is kept in out/scaling/, so the same command goes on where it was stopped, and tasks can be
+run side by side before it writes the page.
+
 `scale_lr` measures at three batch sizes. At the others, which it never saw, rates a factor 1.25 apart are
-then trained over the whole run with seeds that it never saw. The truth is the lowest point of curves laid
-through their losses (`stepsize.estimate.optimum.optima`), and beside it that of the lowest loss alone, which
-scatters more. Beside the prediction stand the linear and the square-root rule from the rate tuned at batch
-128.
+then trained over the whole run with seeds that it never saw. The truth is the lowest point of a cubic through
+the mean losses of those that lose little; these are trained with more seeds, up to 32, until it is known to
+10%. Beside it stands the rate of the lowest mean loss alone, which scatters more. Beside the prediction stand
+the linear and the square-root rule from the rate tuned at batch 128.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 import stepsize as ss
 from benchmarks.clock import circumstances
+from benchmarks.regret.oracle import training_code
 from benchmarks.table import header, row
+from stepsize._result import Result
 from stepsize.datasets.tasks import mnist_cnn_task, mnist_task
 from stepsize.decide.best_rates import AVERAGED, with_batch_size
-from stepsize.decide.rehearsal import Rehearsal, Shape, merged, rehearse
+from stepsize.decide.rehearsal import Rehearsal, Shape, at_rates, merged, rehearse, with_more_seeds
 from stepsize.estimate import Regret
-from stepsize.estimate.optimum import Grid, Optimum, optima, optimum
+from stepsize.runs.fingerprint import fingerprint
 
 RESULTS = Path(__file__).with_name("scaling.md")
+OUT = Path("out/scaling")
 MEASURED = (16, 128, 1024)
 ANCHOR = 128
 PREDICTED = (32, 64, 256, 512)
@@ -44,6 +53,18 @@ REACH = 5
 FRESH = 1000
 """First of the seeds that the prediction was not made with."""
 
+SEEDS = 4, 32
+"""Seeds that every rate of the grid is trained with, and those near the best at most."""
+
+NEAR, FEWEST = 0.005, 5
+"""Share of the progress up to which a rate that loses it is near the best; so many of them at least."""
+
+SETTLED = 0.1
+"""Standard error of the logarithm of the best rate up to which it is known."""
+
+RESAMPLED = 200
+"""Draws of the seeds, with replacement, that this error is taken from."""
+
 ALLOWED = 1.5
 """Factor within which the prediction should be."""
 
@@ -52,8 +73,9 @@ PAGE = """\
 
 <!-- --8<-- [start:table] -->
 `scale_lr(task, rule="measured", batch_sizes={measured})` with three seeds; then, at the batch sizes that
-it did not see, the rate tuned over the whole run with {seeds} other seeds: a grid of factor {grid:g}, the
-lowest point of a curve through its losses (in brackets the standard error of its logarithm). Errors are
+it did not see, the rate tuned over the whole run with {few} to {most} other seeds: a grid of factor {grid:g},
+the lowest point of a cubic through the mean losses of the rates that lose at most {near:.1%} of the progress,
+whose seeds are doubled until the standard error of its logarithm (in brackets) is {settled:.0%}. Errors are
 factors, predicted over tuned; "lost" is what the predicted rate loses of the progress on that grid; linear
 and square root start from the rate tuned at batch {anchor}.
 
@@ -64,6 +86,8 @@ Within a factor {allowed:g}: {summary}
 {circumstances}
 <!-- --8<-- [end:table] -->
 """
+
+R = TypeVar("R", bound=Result)
 
 
 @dataclass(frozen=True)
@@ -76,8 +100,7 @@ class Outcome:
     low: float
     high: float
     regime: str
-    tuned: Optimum
-    lowest: float
+    tuned: Truth
     lost: float
     linear: float
     root: float
@@ -93,6 +116,41 @@ class Outcome:
         }
 
 
+@dataclass(frozen=True)
+class Truth:
+    """The best rate, the standard error of its logarithm, and the rate of the lowest mean loss.
+
+    `grid` holds the rates near the best, with all seeds; `whole` all of them, with the first few.
+    """
+
+    lr: float
+    error: float
+    lowest: float
+    grid: Rehearsal
+    whole: Rehearsal
+
+    @classmethod
+    def of(cls, grid: Rehearsal, whole: Rehearsal) -> Truth:
+        at, losses = np.log(grid.lrs), grid.losses
+        draws = np.random.default_rng(0).integers(0, len(losses), (RESAMPLED, len(losses)))
+        found = [_lowest_point(at, losses[draw].mean(axis=0)) for draw in draws]
+        mean = losses.mean(axis=0)
+        lowest = float(grid.lrs[np.argmin(mean)])
+        return cls(math.exp(_lowest_point(at, mean)), float(np.std(found)), lowest, grid, whole)
+
+    def lost(self, lr: float) -> float:
+        """The share of the progress that a rate loses."""
+        grid = self.grid if self.grid.lrs[0] <= lr <= self.grid.lrs[-1] else self.whole
+        return float(Regret.measured(grid.lrs, grid.mean, grid.start_loss)(math.log(lr)))
+
+
+def _lowest_point(x: np.ndarray, y: np.ndarray) -> float:
+    """Of a cubic laid through the points by least squares, between the first and the last."""
+    fine = np.linspace(x[0], x[-1], 1001)
+    fit = np.polyfit(x - x.mean(), y, 3)
+    return float(fine[np.argmin(np.polyval(fit, fine - x.mean()))])
+
+
 def tasks(*, quick: bool) -> list[ss.Task]:
     """The textbook's net and a CNN, each with SGD and with Adam."""
     net, cnn = mnist_task(epochs=2), mnist_cnn_task().replace(epochs=8)
@@ -105,43 +163,95 @@ def tasks(*, quick: bool) -> list[ss.Task]:
     ]
 
 
-def dense(task: ss.Task, about: float, seeds: int) -> Rehearsal:
-    """Whole runs over a dense grid about a first guess, extended until the best rate is not at its edge."""
-    run = partial(
-        rehearse,
+@cache
+def package_code() -> str:
+    """A digest of the package's source."""
+    state = hashlib.sha256()
+    for path in sorted(Path(ss.__file__).parent.rglob("*.py")):
+        state.update(path.read_bytes())
+    return state.hexdigest()[:12]
+
+
+def kept(task: ss.Task, kind: type[R], make: Callable[[], R], *settings: object) -> R:
+    """What was found on a task with these settings, from disk or made now.
+
+    Runs are taken as long as the code that trains is the same, predictions if the whole package is.
+    """
+    code = training_code() if kind is Rehearsal else package_code()
+    key = hashlib.sha256(repr((fingerprint(task).digest, code, settings)).encode()).hexdigest()[:12]
+    path = OUT / f"{task.name.replace(', ', '-')}-{task.batch_size}-{kind.__name__}-{key}.json"
+    if path.exists():
+        return kind.load(path)
+    found = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found.save(path)
+    return found
+
+
+def whole_runs(task: ss.Task, lrs: np.ndarray, seeds: Sequence[int]) -> Rehearsal:
+    """Every rate with every seed over the whole run."""
+    print(f"{task.name}, batch {task.batch_size}: {len(lrs)} rates, {len(seeds)} seeds", flush=True)
+    return kept(
         task,
-        Shape.of(ss.Schedule.parse("fixed"), task),
-        seeds=tuple(range(FRESH, FRESH + seeds)),
-        steps=task.steps,
-        averaged=AVERAGED,
+        Rehearsal,
+        lambda: rehearse(
+            task,
+            Shape.of(ss.Schedule.parse("fixed"), task),
+            lrs,
+            seeds=seeds,
+            steps=task.steps,
+            averaged=AVERAGED,
+        ),
+        [float(lr) for lr in lrs],
+        list(seeds),
     )
-    found = run(about * GRID ** np.arange(-REACH, REACH + 1))
-    while True:
-        best = optimum(found.lrs, found.losses)
-        if not best.edge:
-            return found
-        step = GRID if best.edge == "highest" else 1 / GRID
-        found = merged(found, run(best.lr * step ** np.arange(1, 4)))
+
+
+def truth(task: ss.Task, about: float, few: int, most: int) -> Truth:
+    """The rate tuned on a dense grid, extended until the best is not at its edge, with ever more seeds."""
+    grid = whole_runs(task, about * GRID ** np.arange(-REACH, REACH + 1), range(FRESH, FRESH + few))
+    while grid.best in (None, 0, len(grid.lrs) - 1):
+        side, step = (-1, GRID) if grid.best == len(grid.lrs) - 1 else (0, 1 / GRID)
+        grid = merged(grid, whole_runs(task, grid.lrs[side] * step ** np.arange(1, 4), grid.seeds))
+    found = Truth.of(near_best(grid), grid)
+    while found.error > SETTLED and len(found.grid.seeds) < most:
+        near, known = found.grid, len(found.grid.seeds)
+        more = whole_runs(task, near.lrs, range(FRESH + known, FRESH + 2 * known))
+        found = Truth.of(with_more_seeds(near, more), grid)
+    print(f"{task.name}, batch {task.batch_size}: {found.lr:.3g} (±{found.error:.0%})", flush=True)
+    return found
+
+
+def near_best(grid: Rehearsal) -> Rehearsal:
+    """The neighbours of the best rate up to the last that loses at most `NEAR`, `FEWEST` in all."""
+    mean = grid.mean
+    assert grid.best is not None
+    close = np.flatnonzero(mean <= mean.min() + NEAR * (grid.start_loss - mean.min()))
+    low, high = int(close[0]), int(close[-1])
+    while high - low + 1 < min(FEWEST, len(mean)):
+        below = mean[low - 1] if low > 0 else math.inf
+        above = mean[high + 1] if high + 1 < len(mean) else math.inf
+        low, high = (low - 1, high) if below < above else (low, high + 1)
+    return at_rates(grid, range(low, high + 1))
 
 
 def outcomes(
-    task: ss.Task, measured: tuple[int, ...], predicted: tuple[int, ...], seeds: int
+    task: ss.Task, measured: tuple[int, ...], predicted: tuple[int, ...], seeds: tuple[int, int]
 ) -> list[Outcome]:
     """Predict, then tune at every batch size in question."""
-    found = ss.scale_lr(task, measured[1], predicted[-1], "measured", batch_sizes=measured, announce=print)
+    anchor, last = measured[1], predicted[-1]
+    found = kept(
+        task,
+        ss.RateScaling,
+        lambda: ss.scale_lr(task, anchor, last, "measured", batch_sizes=measured, announce=print),
+        measured,
+    )
     print(found, flush=True)
     at = {row.batch_size: row for row in found.regimes}
-    grids = {
-        size: dense(with_batch_size(task, size), at[size].lr, seeds) for size in (measured[1], *predicted)
-    }
-    tuned = dict(
-        zip(grids, optima([Grid(one.lrs, one.losses, one.start_loss) for one in grids.values()]), strict=True)
-    )
+    tuned = {size: truth(with_batch_size(task, size), at[size].lr, *seeds) for size in (anchor, *predicted)}
     rows = []
     for size in predicted:
-        grid, said = grids[size], at[size]
-        regret = Regret.measured(grid.lrs, grid.mean, grid.start_loss)
-        ratio = size / measured[1]
+        said, ratio = at[size], size / anchor
         rows.append(
             Outcome(
                 task=task.name,
@@ -151,19 +261,18 @@ def outcomes(
                 high=said.high,
                 regime=said.regime,
                 tuned=tuned[size],
-                lowest=optimum(grid.lrs, grid.losses).lr,
-                lost=float(regret(math.log(said.lr))),
-                linear=tuned[measured[1]].lr * ratio,
-                root=tuned[measured[1]].lr * math.sqrt(ratio),
+                lost=tuned[size].lost(said.lr),
+                linear=tuned[anchor].lr * ratio,
+                root=tuned[anchor].lr * math.sqrt(ratio),
             )
         )
-        print(rows[-1], flush=True)
     return rows
 
 
 def table(rows: list[Outcome]) -> str:
     """One line a task and batch size."""
-    columns = ["batch", "predicted", "95% interval", "regime", "tuned", "error", "lost", "linear's", "√'s"]
+    columns = ["batch", "predicted", "95% interval", "regime", "tuned", "seeds", "error", "lost"]
+    columns += ["linear's", "√'s"]
     lines = [header("task", columns)]
     for outcome in rows:
         errors = outcome.errors
@@ -174,7 +283,8 @@ def table(rows: list[Outcome]) -> str:
                 f"{outcome.predicted:.3g}",
                 f"{outcome.low:.3g} to {outcome.high:.3g}",
                 outcome.regime,
-                f"{outcome.tuned.lr:.3g} (±{outcome.tuned.spread:.0%})",
+                f"{outcome.tuned.lr:.3g} (±{outcome.tuned.error:.0%})",
+                len(outcome.tuned.grid.seeds),
                 f"{errors['stepsize']:.2f}",
                 f"{outcome.lost:.1%}",
                 *(f"{errors[name]:.2f}" for name in ("linear", "square root")),
@@ -190,7 +300,7 @@ def summary(rows: list[Outcome]) -> str:
         off = [max(row.errors[name], 1 / row.errors[name]) for row in rows]
         parts.append(f"{name} {sum(o <= ALLOWED for o in off)} of {len(off)}, at worst {max(off):.2f}")
     inside = sum(row.low <= row.tuned.lr <= row.high for row in rows)
-    alone = [max(row.predicted / row.lowest, row.lowest / row.predicted) for row in rows]
+    alone = [math.exp(abs(math.log(row.predicted / row.tuned.lowest))) for row in rows]
     lost = max(row.lost for row in rows)
     return (
         f"{'; '.join(parts)}. Against the rates of the lowest loss alone stepsize's are within it in "
@@ -205,7 +315,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one short task; writes nothing")
     parser.add_argument("--tasks", nargs="+", help="some by name, as 'net, Adam'; writes nothing")
     options = parser.parse_args()
-    measured, predicted, seeds = ((16, 64, 256), (32, 128), 2) if options.quick else (MEASURED, PREDICTED, 4)
+    measured, predicted, seeds = (
+        ((16, 64, 256), (32, 128), (2, 4)) if options.quick else (MEASURED, PREDICTED, SEEDS)
+    )
     rows = [
         outcome
         for task in tasks(quick=options.quick)
@@ -214,7 +326,10 @@ def main() -> None:
     ]
     page = PAGE.format(
         measured=measured,
-        seeds=seeds,
+        few=seeds[0],
+        most=seeds[1],
+        near=NEAR,
+        settled=SETTLED,
         grid=GRID,
         anchor=measured[1],
         table=table(rows),

@@ -258,15 +258,16 @@ def _affordable_checks(task: Trainable, steps: int) -> int:
     return int(np.clip(CHECK_SHARE * steps / evaluation_updates(task), least, CHECKS))
 
 
-def at_rate(rehearsal: Rehearsal, place: int) -> Rehearsal:
-    """One rate of it alone; the cost is the whole one's."""
+def at_rates(rehearsal: Rehearsal, places: Sequence[int]) -> Rehearsal:
+    """Some of its rates alone, by their places; the cost is the whole one's."""
+    chosen = list(places)
     return structs.replace(
         rehearsal,
-        lrs=frozen(rehearsal.lrs[[place]]),
-        curves=frozen(rehearsal.curves[:, [place]]),
-        losses=frozen(rehearsal.losses[:, [place]]),
-        folds=frozen(rehearsal.folds[:, [place]]),
-        training=frozen(rehearsal.training[[place]]) if rehearsal.training.size else rehearsal.training,
+        lrs=frozen(rehearsal.lrs[chosen]),
+        curves=frozen(rehearsal.curves[:, chosen]),
+        losses=frozen(rehearsal.losses[:, chosen]),
+        folds=frozen(rehearsal.folds[:, chosen]),
+        training=frozen(rehearsal.training[chosen]) if rehearsal.training.size else rehearsal.training,
     )
 
 

@@ -17,7 +17,7 @@ from stepsize._words import duration
 from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import checked_schedule
 from stepsize.decide.known_rate import besides, known_rate, left
-from stepsize.decide.rehearsal import Rehearsal, Shape, at_rate, merged, rehearse, with_more_seeds
+from stepsize.decide.rehearsal import Rehearsal, Shape, at_rates, merged, rehearse, with_more_seeds
 from stepsize.decide.schedule_comparison_result import ScheduleComparison, ScheduleRow
 from stepsize.decide.speed import Speed, fitted_steps, seconds_per_update
 from stepsize.decide.verdict import learns
@@ -203,12 +203,12 @@ def _best_of(
     if grid.best is None or not learns(grid):
         return _Tried(grid, None, grid.cost)
     if not others:
-        return _Tried(grid, at_rate(grid, grid.best), grid.cost)
+        return _Tried(grid, at_rates(grid, [grid.best]), grid.cost)
     cost = grid.cost
     for place in range(grid.best, -1, -1):  # a rate that other seeds do not bear is too large
         more = run(grid.lrs[[place]], others)
         cost += more.cost
-        best = with_more_seeds(at_rate(grid, place), more)
+        best = with_more_seeds(at_rates(grid, [place]), more)
         if np.isfinite(best.losses).all():
             return _Tried(grid, best, cost)
     return _Tried(grid, None, cost)
