@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from stepsize._result import frozen
-from stepsize.decide.rehearsal import TRACED, Rehearsal, Shape, at_rate, merged, rehearse, with_more_seeds
+from stepsize.decide.rehearsal import TRACED, Rehearsal, Shape, at_rates, merged, rehearse, with_more_seeds
 from stepsize.schedules import Schedule
 from tests.tasks import digits_task
 
@@ -44,7 +44,7 @@ def test_a_rate_keeps_its_curve_where_rates_are_joined_and_chosen(low: Rehearsal
     for one in (low, high):
         for lr, curve in zip(one.lrs.tolist(), one.training, strict=True):
             np.testing.assert_array_equal(both.training[both.lrs.tolist().index(lr)], curve)
-    np.testing.assert_array_equal(at_rate(both, 2).training, low.training[[1]])
+    np.testing.assert_array_equal(at_rates(both, [2]).training, low.training[[1]])
     assert not np.isfinite(both.training[3]).all()
 
 
