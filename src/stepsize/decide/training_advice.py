@@ -114,11 +114,10 @@ class TrainingAdvice(Advice, frozen=True, kw_only=True, eq=False):
                 texts.append(
                     f"Batch size for {chosen.objective}, to a loss of {loss:.4g}: {chosen.why}.{stays}"
                 )
-        if self.schedules is not None:
-            length = f"{self.schedules.steps:,} of {self.schedules.horizon:,} updates"
-            texts.append(f"Schedules compared over {length}: {self.schedules.why}")
-        if self.warmup is not None:
-            texts.append(self.warmup.why)
+        for name, compared in (("Schedules", self.schedules), ("Warm-ups", self.warmup)):
+            if compared is not None:
+                length = f"{compared.steps:,} of {compared.horizon:,} updates"
+                texts.append(f"{name} compared over {length}: {compared.why}")
         return (*texts, self.why)
 
     def rows(self) -> tuple[tuple[str, str], ...]:
