@@ -74,8 +74,9 @@ PAGE = """\
 <!-- --8<-- [start:table] -->
 `scale_lr(task, rule="measured", batch_sizes={measured})` with three seeds; then, at the batch sizes that
 it did not see, the rate tuned over the whole run with {few} to {most} other seeds: a grid of factor {grid:g},
-the lowest point of a cubic through the mean losses of the rates that lose at most {near:.1%} of the progress,
-whose seeds are doubled until the standard error of its logarithm (in brackets) is {settled:.0%}. Errors are
+the lowest point of a cubic through the mean losses of the rates that lose at most {near:.1%} of the progress
+and their neighbours, whose seeds are doubled until the standard error of its logarithm (in brackets) is
+{settled:.0%}. Errors are
 factors, predicted over tuned; "lost" is what the predicted rate loses of the progress on that grid; linear
 and square root start from the rate tuned at batch {anchor}.
 
@@ -131,12 +132,12 @@ class Truth:
 
     @classmethod
     def of(cls, grid: Rehearsal, whole: Rehearsal) -> Truth:
-        at, losses = np.log(grid.lrs), grid.losses
+        at, losses, mean = np.log(grid.lrs), grid.losses, grid.mean
+        weights = 1 / (NEAR + (mean - mean.min()) / (grid.start_loss - mean.min()))
         draws = np.random.default_rng(0).integers(0, len(losses), (RESAMPLED, len(losses)))
-        found = [_lowest_point(at, losses[draw].mean(axis=0)) for draw in draws]
-        mean = losses.mean(axis=0)
-        lowest = float(grid.lrs[np.argmin(mean)])
-        return cls(math.exp(_lowest_point(at, mean)), float(np.std(found)), lowest, grid, whole)
+        found = [_lowest_point(at, losses[draw].mean(axis=0), weights) for draw in draws]
+        best = math.exp(_lowest_point(at, mean, weights))
+        return cls(best, float(np.std(found)), float(grid.lrs[np.argmin(mean)]), grid, whole)
 
     def lost(self, lr: float) -> float:
         """The share of the progress that a rate loses."""
@@ -144,10 +145,10 @@ class Truth:
         return float(Regret.measured(grid.lrs, grid.mean, grid.start_loss)(math.log(lr)))
 
 
-def _lowest_point(x: np.ndarray, y: np.ndarray) -> float:
+def _lowest_point(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
     """Of a cubic laid through the points by least squares, between the first and the last."""
     fine = np.linspace(x[0], x[-1], 1001)
-    fit = np.polyfit(x - x.mean(), y, 3)
+    fit = np.polyfit(x - x.mean(), y, min(3, len(x) - 1), w=weights)
     return float(fine[np.argmin(np.polyval(fit, fine - x.mean()))])
 
 
@@ -223,15 +224,21 @@ def truth(task: ss.Task, about: float, few: int, most: int) -> Truth:
 
 
 def near_best(grid: Rehearsal) -> Rehearsal:
-    """The neighbours of the best rate up to the last that loses at most `NEAR`, `FEWEST` in all."""
+    """The rates from the first to the last that lose at most `NEAR`, with one more on either side.
+
+    At least `FEWEST`; none that diverged.
+    """
     mean = grid.mean
     assert grid.best is not None
     close = np.flatnonzero(mean <= mean.min() + NEAR * (grid.start_loss - mean.min()))
     low, high = int(close[0]), int(close[-1])
-    while high - low + 1 < min(FEWEST, len(mean)):
-        below = mean[low - 1] if low > 0 else math.inf
-        above = mean[high + 1] if high + 1 < len(mean) else math.inf
-        low, high = (low - 1, high) if below < above else (low, high + 1)
+    reach = 1
+    while reach or high - low + 1 < FEWEST:
+        below = low > 0 and mean[low - 1] < grid.start_loss
+        above = high + 1 < len(mean) and mean[high + 1] < grid.start_loss
+        if not (below or above):
+            break
+        low, high, reach = low - below, high + above, 0
     return at_rates(grid, range(low, high + 1))
 
 

@@ -56,14 +56,24 @@ def test_the_error_is_that_of_other_seeds() -> None:
     assert np.median([one.error for one in found]) == pytest.approx(scatter, rel=0.4)
 
 
-def test_near_the_best_are_the_rates_that_lose_little_and_five_at_least() -> None:
+def test_near_the_best_are_the_rates_that_lose_little_their_neighbours_and_five_at_least() -> None:
     flat = near_best(noisy(4, 0.0))
     lost = (flat.mean - flat.mean.min()) / (flat.start_loss - flat.mean.min())
-    assert (lost <= NEAR).all()
+    assert (lost[1:-1] <= NEAR).all()
+    assert (lost[[0, -1]] > NEAR).all()
     assert len(flat.lrs) < len(LRS)
     sharp = near_best(grid(100 * noisy(4, 0.0).losses, start=20.0))
     assert len(sharp.lrs) == FEWEST
     assert sharp.lrs[0] < BEST < sharp.lrs[-1]
+
+
+def test_rates_that_diverged_are_not_near() -> None:
+    losses = noisy(4, 0.0).losses.copy()
+    losses[0, 6:] = np.inf
+    near = near_best(grid(losses))
+    assert np.isfinite(near.losses).all()
+    assert len(near.lrs) == FEWEST
+    assert Truth.of(near, near).lr == pytest.approx(BEST, rel=0.1)
 
 
 def test_what_a_rate_far_from_the_best_loses_is_read_off_the_whole_grid() -> None:
