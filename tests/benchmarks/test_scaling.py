@@ -63,7 +63,7 @@ def test_near_the_best_are_the_rates_that_lose_little_their_neighbours_and_five_
     assert (lost[[0, -1]] > NEAR).all()
     assert len(flat.lrs) < len(LRS)
     sharp = near_best(grid(100 * noisy(4, 0.0).losses, start=20.0))
-    assert len(sharp.lrs) == FEWEST
+    assert FEWEST <= len(sharp.lrs) <= FEWEST + 1
     assert sharp.lrs[0] < BEST < sharp.lrs[-1]
 
 
