@@ -57,3 +57,21 @@ def test_wrong_use_is_named(
 ) -> None:
     assert main(["noise", name, *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--lr", "0.3"], ["at 4 points along 15 updates: ", "by the samples that the precision takes."]),
+        (["--lr", "0.3", "--examples", "64", "--checkpoints", "1"], ["at 1 point along", ": about "]),
+        (["--checkpoints", "1"], ["; a rate to begin with comes before."]),
+        (["--lr", "0.3", "--budget", "1 s"], ["; it ends within 1.0 s in all."]),
+    ],
+)
+def test_what_it_takes_is_told_before(
+    name: str, options: list[str], said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["noise", name, *options]) == 0
+    told = capsys.readouterr().err.splitlines()[0]
+    assert told.startswith("Noise scale of digits")
+    assert all(part in told for part in said), told

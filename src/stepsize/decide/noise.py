@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from stepsize._progress import OutOfTimeError
@@ -12,6 +12,8 @@ from stepsize._words import duration
 from stepsize.decide.budget import Budget
 from stepsize.decide.known_rate import in_seconds, known_rate
 from stepsize.decide.speed import seconds_per_update
+from stepsize.measure.noise_ground import seconds_of_gradients
+from stepsize.measure.noise_plan import planned
 from stepsize.measure.noise_result import NoiseScale
 from stepsize.measure.noise_scale import noise_scale
 from stepsize.schedules import Schedule
@@ -19,6 +21,9 @@ from stepsize.task import Task
 
 LEAST_SECONDS = 1e-3
 """What is left of a budget at least: one point is measured whatever happens."""
+
+WIDE = 1.5
+"""What the most may exceed the least by where one figure stands for both."""
 
 _log = logging.getLogger("stepsize")
 
@@ -39,8 +44,8 @@ def noise_with_budget(
         task, schedule, progress, options: as for `noise_scale`.
         lr: the run's peak rate, or None.
         budget: "60 s" or "2 runs", a rate to begin with included; None for as long as it takes.
-        announce: told in a sentence what the run to the last point takes, before it starts; by default the
-            logger "stepsize" is, at level INFO.
+        announce: told in a sentence what the run to the last point and the gradients take, before it starts;
+            by default the logger "stepsize" is, at level INFO.
 
     Raises:
         ValueError: no rate was given and `find_lr` has none, or has none in time; or as `noise_scale`.
@@ -48,13 +53,7 @@ def noise_with_budget(
     limit = None if budget is None else Budget.parse(budget)
     started = time.perf_counter()
     seconds = None if limit is None else in_seconds(task, limit)
-    steps = options.get("steps") or max(1, task.steps // 4)
-    end = "until it is precise enough" if seconds is None else f"within {duration(seconds)} in all"
-    (announce or _log.info)(
-        f"Noise scale of {task.name} along {steps:,} updates, about "
-        f"{duration(seconds_per_update(task) * steps)} on this machine; at every point gradients are added "
-        f"{end}."
-    )
+    (announce or _log.info)(_announcement(task, lr is None, schedule, seconds, options))
     try:
         lr, _ = known_rate(task, lr, schedule=schedule, budget=limit, progress=progress)
     except OutOfTimeError:
@@ -62,3 +61,23 @@ def noise_with_budget(
     if seconds is not None:
         seconds = max(LEAST_SECONDS, seconds - (time.perf_counter() - started))
     return noise_scale(task, lr, schedule=schedule, seconds=seconds, progress=progress, **options)
+
+
+def _announcement(
+    task: Task, rate_too: bool, schedule: Schedule | str, seconds: float | None, options: Mapping[str, Any]
+) -> str:
+    """What will be measured, and what it takes on this machine."""
+    asked = {name: value for name, value in options.items() if name not in ("unit", "lr")}
+    plan = planned(task, 1.0, schedule, **asked)
+    updates = plan.at[-1]
+    run = seconds_per_update(task) * updates
+    least, most = (run + part for part in seconds_of_gradients(plan, task))
+    words = f"about {duration(least)} on this machine"
+    if most > WIDE * least:
+        words = (
+            f"{duration(least)} to {duration(most)} on this machine, by the samples that the precision takes"
+        )
+    rate = "; a rate to begin with comes before" if rate_too else ""
+    limit = "" if seconds is None else f"; it ends within {duration(seconds)} in all"
+    points = f"{len(plan.at)} point" + ("s" if len(plan.at) > 1 else "")
+    return f"Noise scale of {task.name} at {points} along {updates:,} updates: {words}{rate}{limit}."

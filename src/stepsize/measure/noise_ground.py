@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Generator
 from typing import Any, Protocol
+
+from torch import nn
 
 from stepsize._ranks import Group
 from stepsize.measure.gradients import (
@@ -14,6 +17,7 @@ from stepsize.measure.gradients import (
     Samples,
     Source,
     expected_squares,
+    layered,
 )
 from stepsize.measure.inner_products import GaussNewton, InnerProduct, Plain, Preconditioned, adams_divisor
 from stepsize.measure.noise_plan import NoisePlan
@@ -61,12 +65,7 @@ class _TaskGround:
         return waypoints(self._task, plan.rates, plan.at, seed=plan.seed, controls=plan.controls)
 
     def source(self, stop: Waypoint) -> Source:
-        plan = self._plan
-        samples = Samples(
-            self._task, plan.size, seed=plan.seed, share=self._group.rank, shares=self._group.size
-        )
-        per_sample = plan.method == "per sample" or (plan.method == "ranks" and plan.size == 1)
-        return (PerSample if per_sample else PerBatch)(self._task, stop.model, samples)
+        return _source(self._plan, self._task, stop.model, self._group)
 
     def inner_product(self, stop: Waypoint, source: Source, count: int) -> InnerProduct:
         plan, task = self._plan, self._task
@@ -80,6 +79,32 @@ class _TaskGround:
             _, batch = next(subset.chunks(0, 1, 1))
             return GaussNewton(Surface(task, copy.deepcopy(stop.model), batch))
         return Plain()
+
+
+def _source(plan: NoisePlan, task: Task, model: nn.Module, group: Group) -> Source:
+    samples = Samples(task, plan.size, seed=plan.seed, share=group.rank, shares=group.size)
+    per_sample = plan.method == "per sample" or (plan.method == "ranks" and plan.size == 1)
+    return (PerSample if per_sample else PerBatch)(task, model, samples)
+
+
+def seconds_of_gradients(plan: NoisePlan, task: Task) -> tuple[float, float]:
+    """What the gradients at all points take here at the least and at the most, by those of a new model.
+
+    The least are those that every point begins with; the most, all that there are, doubled up to.
+    """
+    group = Group()
+    source = _source(plan, task, task.make_model(plan.seed), group)
+    count = source.samples.available(min(plan.first, plan.most))
+    if not count:
+        return 0.0, 0.0
+    try:
+        layered(source, count, Plain(), group)  # what only the first call in a process pays
+        started = time.perf_counter()
+        layered(source, count, Plain(), group)
+    except FloatingPointError:
+        return 0.0, 0.0
+    least = (time.perf_counter() - started) * plan.passes / 2 * len(plan.at)
+    return least, least * max(1.0, 2 * plan.most / count - 1)
 
 
 class _ProbeGround:

@@ -27,8 +27,14 @@ Kind = Literal["auto", "simple", "preconditioned", "gauss_newton"]
 CHECKPOINTS = 4
 """Points along the run unless told otherwise: the scale moves by a factor of ten and more while training."""
 
+PRECISION = 0.1
+"""Relative standard deviation to reach at each point unless told otherwise."""
+
 FIRST_BATCHES = 8
 """Micro-batches to begin with, if single samples have no gradients of their own."""
+
+FIRST_SAMPLES = 64
+"""Single samples to begin with; doubled until the precision is reached."""
 
 MOST_BATCHES = 64
 """Gauss-Newton products cost a pass over the subset each: more micro-batches are not used."""
@@ -57,22 +63,33 @@ class NoisePlan:
     seed: int
     interrupted: bool
 
+    @property
+    def first(self) -> int:
+        """Micro-batches to begin with."""
+        return max(FIRST_SAMPLES // self.size, FIRST_BATCHES)
+
+    @property
+    def passes(self) -> int:
+        """Times that each gradient is computed."""
+        return 3 if self.kind == "preconditioned" else 2
+
 
 def planned(
     task: Trainable,
     lr: float,
     schedule: Schedule | str,
-    kind: Kind,
+    kind: Kind = "auto",
     *,
-    steps: int | None,
-    checkpoints: int | Sequence[int],
-    precision: float,
-    examples: int | None,
-    micro_batch: int | None,
-    seconds: float | None,
-    per_sample: float,
-    seed: int | None,
+    steps: int | None = None,
+    checkpoints: int | Sequence[int] = CHECKPOINTS,
+    precision: float = PRECISION,
+    examples: int | None = None,
+    micro_batch: int | None = None,
+    seconds: float | None = None,
+    per_sample: float = 1.0,
+    seed: int | None = None,
 ) -> NoisePlan:
+    """What `noise_scale` was asked for, with what it takes where nothing else is."""
     positive_rate("lr", lr)
     for name, value in (("precision", precision), ("per_sample", per_sample), ("seconds", seconds)):
         if value is not None and not (value > 0 and math.isfinite(value)):

@@ -16,7 +16,7 @@ from stepsize._untouched import untouched
 from stepsize.estimate.noise_scale import NoiseEstimate, noise_estimate, noise_of_nothing
 from stepsize.measure.gradients import Layered, MicroBatches, layered
 from stepsize.measure.noise_ground import ground_of
-from stepsize.measure.noise_plan import CHECKPOINTS, FIRST_BATCHES, Kind, NoisePlan, planned
+from stepsize.measure.noise_plan import CHECKPOINTS, PRECISION, Kind, NoisePlan, planned
 from stepsize.measure.noise_result import LayerNoise, NoisePoint, NoiseScale, explained
 from stepsize.probe import Probe
 from stepsize.schedules import Schedule
@@ -25,9 +25,6 @@ from stepsize.training import Cost
 from stepsize.training.probed import ProbeRun, trainable
 from stepsize.training.ranks import collective
 from stepsize.training.waypoints import Stop
-
-FIRST_SAMPLES = 64
-"""Single samples to begin with; doubled until the precision is reached."""
 
 
 @untouched
@@ -42,7 +39,7 @@ def noise_scale(
     schedule: Schedule | str = "fixed",
     kind: Kind = "auto",
     checkpoints: int | Sequence[int] = CHECKPOINTS,
-    precision: float = 0.1,
+    precision: float = PRECISION,
     examples: int | None = None,
     micro_batch: int | None = None,
     seconds: float | None = None,
@@ -160,7 +157,7 @@ class _Measurement:
         plan = self._plan
         source = self._ground.source(stop)
         samples = source.samples
-        count = max(FIRST_SAMPLES // plan.size, FIRST_BATCHES)
+        count = plan.first
         while True:
             wanted = min(count, plan.most)
             count = self._group.least(samples.available(wanted))
@@ -170,9 +167,8 @@ class _Measurement:
                 found = layered(source, count, self._ground.inner_product(stop, source, count), self._group)
             except FloatingPointError:
                 return None
-            passes = 3 if plan.kind == "preconditioned" else 2
-            self._samples += passes * count * plan.size * self._group.size
-            self._reporter.advance(passes * count * plan.size // plan.task.batch_size)
+            self._samples += plan.passes * count * plan.size * self._group.size
+            self._reporter.advance(plan.passes * count * plan.size // plan.task.batch_size)
             if not np.isfinite([found.squares, found.products]).all():
                 return None
             if isinstance(plan.task, ProbeRun):
