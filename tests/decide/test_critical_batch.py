@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from stepsize.decide.batch_plan import checked_sizes
+import stepsize as ss
+from stepsize.decide.batch_plan import checked_sizes, planned
 from stepsize.decide.critical_batch import critical_batch
 from stepsize.decide.critical_batch_result import CriticalBatch
 from stepsize.decide.critical_batch_rounds import soonest, steady
 from stepsize.decide.noise_prediction import agreement, mean_noise
-from stepsize.estimate.critical_batch import fit_critical_batch
+from stepsize.decide.speed import Speed
+from stepsize.estimate.critical_batch import FEWEST, fit_critical_batch
 from tests.report.samples import noise
 from tests.tasks import digits, digits_task, normed_net, unlearnable_task
 
@@ -208,3 +210,27 @@ def test_bad_arguments_are_named(arguments: dict[str, object], message: str) -> 
 def test_a_task_is_asked_for() -> None:
     with pytest.raises(TypeError, match=r"must be a stepsize\.Task"):
         critical_batch("mnist")  # type: ignore[arg-type]
+
+
+def test_a_plan_reckons_each_batch_size_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    of = Speed.of
+
+    def counted(task: ss.Task) -> Speed:
+        asked.append(task.batch_size)
+        return of(task)
+
+    monkeypatch.setattr(Speed, "of", counted)
+    plan = planned(digits_task(steps=200), None, 2, "60 s")
+    assert sorted(asked) == list(plan.sizes)
+
+
+@pytest.mark.parametrize(("sizes", "count"), [(None, FEWEST), ([10, 20, 25, 40, 50, 80, 100], 7)])
+def test_sizes_that_were_not_asked_for_are_left_out_to_fit_a_budget(
+    sizes: list[int] | None, count: int
+) -> None:
+    plan = planned(digits_task(steps=200), sizes, 2, "0.001 s")
+    assert len(plan.sizes) == count
+    assert plan.base in plan.sizes[1:-1]
+    assert len(plan.left_out) == 7 - count
+    assert all("to fit the budget" in said for said in plan.left_out)

@@ -11,6 +11,7 @@ import numpy as np
 from stepsize._check_task import integer
 from stepsize.decide.budget import Budget
 from stepsize.decide.speed import Speed, seconds_per_update
+from stepsize.estimate.critical_batch import FEWEST
 from stepsize.measure.trainable import obstacle
 from stepsize.measure.updates_to_target import at_batch_size, checked_at
 from stepsize.task import Task
@@ -71,7 +72,10 @@ def _steps(size: int, plan: BatchPlan) -> float:
 def planned(
     task: Task, batch_sizes: Sequence[int] | None, seeds: int, budget: str | None, *, share: float = 1.0
 ) -> BatchPlan:
-    """Check what was asked for, time every batch size, and fit the runs to a share of the budget."""
+    """Check what was asked for, time every batch size, and fit the runs to a share of the budget.
+
+    Where the shortest runs do not fit it, sizes that were not asked for are left out, down to `FEWEST`.
+    """
     limit = None if budget is None else Budget.parse(budget)
     integer("seeds", seeds, at_least=1)
     sizes, left_out = checked_sizes(task, batch_sizes)
@@ -85,18 +89,25 @@ def planned(
     # The task's horizon in samples stands, whatever the base batch size is.
     horizon = max(1, round(task.steps * task.batch_size / base))
     steps = min(horizon, max(SHORTEST, math.ceil(SHARE * horizon)))
+    stop = None if limit is None or seconds is None else limit.overtime * seconds
+    speeds = {size: Speed.of(at_batch_size(task, size)) for size in sizes}
 
     def plan(length: int) -> BatchPlan:
-        stop = None if limit is None or seconds is None else limit.overtime * seconds
         empty = BatchPlan(sizes, base, chosen, length, 0.0, stop, left_out)
-        expected = sum(_expected(task, size, empty) * per_update[size] for size in sizes)
+        expected = sum(_expected(speeds[size], size, empty) * per_update[size] for size in sizes)
         return replace(empty, seconds=expected)
 
     if seconds is None:
         return plan(steps)
-    lengths = np.unique(np.geomspace(min(SHORTEST, horizon), horizon, 60).astype(int))
-    fitting = [int(length) for length in lengths if plan(int(length)).seconds <= share * seconds]
-    return plan(max(fitting, default=int(lengths[0])))
+    lengths = np.unique(np.geomspace(min(SHORTEST, horizon), horizon, 60).astype(int)).tolist()
+    while batch_sizes is None and len(sizes) > FEWEST and plan(lengths[0]).seconds > share * seconds:
+        # Of the smallest and the largest the one further from the base; the smaller takes more updates.
+        below = sizes.index(base)
+        dropped = sizes[0] if below >= len(sizes) - 1 - below else sizes[-1]
+        sizes = tuple(size for size in sizes if size != dropped)
+        left_out = (*left_out, f"batch {dropped:,} is left out to fit the budget")
+    fitting = [length for length in lengths if plan(length).seconds <= share * seconds]
+    return plan(max(fitting, default=lengths[0]))
 
 
 def least_cost(task: Task, sizes: Sequence[int], seeds: int) -> float:
@@ -109,14 +120,14 @@ def least_cost(task: Task, sizes: Sequence[int], seeds: int) -> float:
     plan = BatchPlan(tuple(sizes), base, tuple(range(seeds)), steps, 0.0, None)
     arithmetic = Speed.of(task).member
     return sum(
-        _expected(task, size, plan) * (1 - arithmetic + arithmetic * size / task.batch_size) for size in sizes
+        _expected(Speed.of(at_batch_size(task, size)), size, plan)
+        * (1 - arithmetic + arithmetic * size / task.batch_size)
+        for size in sizes
     )
 
 
-def _expected(task: Task, size: int, plan: BatchPlan) -> float:
+def _expected(speed: Speed, size: int, plan: BatchPlan) -> float:
     """What a batch size costs, in plain updates of it."""
-    small = at_batch_size(task, size)
-    speed = Speed.of(small)
     count, steps = members(size, plan), math.ceil(_steps(size, plan))
     return speed.cost(count, steps) + len(checked_at(steps)) * count * speed.evaluation
 
