@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import stepsize as ss
 from stepsize.decide.rehearsal import rehearse
@@ -125,3 +127,31 @@ def test_ctrl_c_keeps_the_schedules_done(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_wrong_use_is_named(schedules: list[str], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ss.compare_schedules(digits_task(), schedules, progress=False, **options)
+
+
+class FromSaddle(nn.Module):
+    """Two factors near their saddle: what is learned in the first updates shows in none of the losses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factors = nn.Parameter(torch.full((2,), 1e-11))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.factors.prod()
+
+
+def test_runs_that_have_only_begun_to_learn_are_said_to_tell_little() -> None:
+    x = torch.randn(200, 1, generator=torch.Generator().manual_seed(0))
+    saddle = ss.Task(
+        FromSaddle,
+        ss.supervised(nn.MSELoss()),
+        (x[:150], x[:150]),
+        val=(x[150:], x[150:]),
+        optimizer=torch.optim.SGD,
+        batch_size=10,
+        steps=300,
+    )
+    for task, lr, told in ((saddle, 0.3, True), (digits_task(batch_size=8, steps=200), 0.1, False)):
+        found = ss.compare_schedules(task, ["fixed", "linear"], lr=lr, steps=44, seeds=2, progress=False)
+        assert found.best is not None
+        assert any("only begun to learn" in warning for warning in found.warnings) == told

@@ -22,6 +22,7 @@ from stepsize.decide.schedule_comparison_result import ScheduleComparison, Sched
 from stepsize.decide.speed import Speed, fitted_steps, seconds_per_update
 from stepsize.decide.verdict import learns
 from stepsize.estimate.paired import Difference, differences
+from stepsize.estimate.transfer import HALF_WAY
 from stepsize.schedules import Schedule
 from stepsize.task import Task
 from stepsize.training import Cost
@@ -234,6 +235,12 @@ def _compared(
     edges = [text for text in order if done[text].grid.best in (0, len(done[text].grid.lrs) - 1)]
     if missing:
         warnings.add(f"not tried before the end: {', '.join(missing)}")
+    late = next((one.best.late for text in order if (one := done[text]).best is not None), 0.0)
+    if late > HALF_WAY and steps < task.steps:
+        warnings.add(
+            f"after {steps:,} of {task.steps:,} updates the runs have only begun to learn: in the whole run "
+            "another schedule may end lowest; a larger budget tells"
+        )
     if edges:
         warnings.add(f"the best rate is the last that was tried with {', '.join(edges)}")
     return ScheduleComparison(

@@ -22,17 +22,18 @@ WEIGHTS: dict[Part, float] = {
     "batch size": 10.0,
     "schedule": 9.0,
     "warm-up": 2.0,
-    "rate": 1.0,
+    "rate": 3.0,
     "settings": 0.5,
     "check": 3.0,
 }
-"""What each part may cost, in full runs of a plain loop; a budget is shared out in these proportions."""
+"""What each part may cost, in full runs of a plain loop; a budget is shared out in these proportions. Where
+it is in doubt, a search for a rate without a budget costs up to four."""
 
 FLOOR = 60.0
 """Seconds that everything may cost without a budget, however short a full run is: setting up takes time."""
 
 LEAST: dict[Part, float] = {
-    "rate": 1.0,
+    "rate": 2.0,
     "schedule": 2.0,
     "warm-up": 0.75,
     "check": 1.3,
