@@ -70,7 +70,7 @@ def tune(
         limit: training time for the objective "budget".
         memory: bytes that a batch may use, as for `throughput`.
         budget: what the answer may cost, as "5 runs" of a plain loop, "60 s", "5 min" or "2 h"; by default
-            about 26 full runs for everything, more where batch sizes need it. Parts for which too little is
+            about 28 full runs for everything, more where batch sizes need it. Parts for which too little is
             left are left out, with a warning.
         seeds: of every part; by default 3, or what the part chooses.
         lr_min, lr_max: the searches for the rate go no further.
