@@ -12,6 +12,7 @@ from torch.func import functional_call, grad_and_value, vjp, vmap
 
 from stepsize._capabilities import first_line
 from stepsize._rng import isolated_rng
+from stepsize.data import first_batch, samples_in
 from stepsize.losses import BoundLoss
 from stepsize.task import Task
 from stepsize.training.evaluation import ROWS, Evaluation, Folds
@@ -20,6 +21,9 @@ from stepsize.training.obstacles import NotStackableError, refuse_known
 from stepsize.training.trace import Traced
 
 Tensors = dict[str, torch.Tensor]
+
+FEW = 8
+"""Held-out samples that tell how large a forward pass is."""
 
 BLOCK = 4 * 2**20
 """Bytes of the largest tensor up to which held-out folds are computed together. Beyond, a call costs little
@@ -46,8 +50,8 @@ class StackedFunctions:
         self._metrics = evaluation.functions
         self._recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
         self.folds_together: bool | None = None
-        few = min(8, task.batch_size)
-        self._sample_bytes = footprint(task, self._eval_bound.model, task.trial_batch(few)).activation / few
+        few = first_batch(task.val, FEW)
+        self._sample_bytes = footprint(task, self._eval_bound.model, few).activation / samples_in(few)
         # Each fold draws its own random numbers, if any: then they are not to be computed together.
         of_folds = vmap(self._member_metrics, in_dims=(None, None, 0), randomness="error")
         self._measure = {
