@@ -192,35 +192,36 @@ def kept(task: ss.Task, kind: type[R], make: Callable[[], R], *settings: object)
 def whole_runs(task: ss.Task, lrs: np.ndarray, seeds: Sequence[int]) -> Rehearsal:
     """Every rate with every seed over the whole run."""
     print(f"{task.name}, batch {task.batch_size}: {len(lrs)} rates, {len(seeds)} seeds", flush=True)
-    return kept(
-        task,
-        Rehearsal,
-        lambda: rehearse(
-            task,
-            Shape.of(ss.Schedule.parse("fixed"), task),
-            lrs,
-            seeds=seeds,
-            steps=task.steps,
-            averaged=AVERAGED,
-        ),
-        [float(lr) for lr in lrs],
-        list(seeds),
-    )
+    shape = Shape.of(ss.Schedule.parse("fixed"), task)
+    return rehearse(task, shape, lrs, seeds=seeds, steps=task.steps, averaged=AVERAGED)
 
 
 def truth(task: ss.Task, about: float, few: int, most: int) -> Truth:
-    """The rate tuned on a dense grid, extended until the best is not at its edge, with ever more seeds."""
+    """The rate tuned at a batch size: once found, it serves every prediction."""
+    whole = kept(task, Rehearsal, lambda: dense(task, about, few), "whole", few)
+    near = kept(task, Rehearsal, lambda: sharpened(task, whole, most), "near", few, most)
+    found = Truth.of(near, whole)
+    print(f"{task.name}, batch {task.batch_size}: {found.lr:.3g} (±{found.error:.0%})", flush=True)
+    return found
+
+
+def dense(task: ss.Task, about: float, few: int) -> Rehearsal:
+    """A grid about a first guess with a few seeds, extended until the best rate is not at its edge."""
     grid = whole_runs(task, about * GRID ** np.arange(-REACH, REACH + 1), range(FRESH, FRESH + few))
     while grid.best in (None, 0, len(grid.lrs) - 1):
         side, step = (-1, GRID) if grid.best == len(grid.lrs) - 1 else (0, 1 / GRID)
         grid = merged(grid, whole_runs(task, grid.lrs[side] * step ** np.arange(1, 4), grid.seeds))
-    found = Truth.of(near_best(grid), grid)
-    while found.error > SETTLED and len(found.grid.seeds) < most:
-        near, known = found.grid, len(found.grid.seeds)
+    return grid
+
+
+def sharpened(task: ss.Task, whole: Rehearsal, most: int) -> Rehearsal:
+    """The rates near the best, with twice as many seeds again and again until it is known."""
+    near = near_best(whole)
+    while Truth.of(near, whole).error > SETTLED and len(near.seeds) < most:
+        known = len(near.seeds)
         more = whole_runs(task, near.lrs, range(FRESH + known, FRESH + 2 * known))
-        found = Truth.of(with_more_seeds(near, more), grid)
-    print(f"{task.name}, batch {task.batch_size}: {found.lr:.3g} (±{found.error:.0%})", flush=True)
-    return found
+        near = with_more_seeds(near, more)
+    return near
 
 
 def near_best(grid: Rehearsal) -> Rehearsal:
