@@ -30,7 +30,7 @@ import torch
 
 import stepsize as ss
 from benchmarks.clock import circumstances
-from benchmarks.regret.oracle import training_code
+from benchmarks.regret.oracle import code_digest, training_code
 from benchmarks.table import header, row
 from stepsize._result import Result
 from stepsize.datasets.tasks import mnist_cnn_task, mnist_task
@@ -76,9 +76,8 @@ PAGE = """\
 it did not see, the rate tuned over the whole run with {few} to {most} other seeds: a grid of factor {grid:g},
 the lowest point of a cubic through the mean losses of the rates that lose at most {near:.1%} of the progress
 and their neighbours, whose seeds are doubled until the standard error of its logarithm (in brackets) is
-{settled:.0%}. Errors are
-factors, predicted over tuned; "lost" is what the predicted rate loses of the progress on that grid; linear
-and square root start from the rate tuned at batch {anchor}.
+{settled:.0%}. Errors are factors, predicted over tuned; "lost" is what the predicted rate loses of the
+progress on that grid; linear and square root start from the rate tuned at batch {anchor}.
 
 {table}
 
@@ -167,10 +166,7 @@ def tasks(*, quick: bool) -> list[ss.Task]:
 @cache
 def package_code() -> str:
     """A digest of the package's source."""
-    state = hashlib.sha256()
-    for path in sorted(Path(ss.__file__).parent.rglob("*.py")):
-        state.update(path.read_bytes())
-    return state.hexdigest()[:12]
+    return code_digest(Path(ss.__file__).parent)
 
 
 def kept(task: ss.Task, kind: type[R], make: Callable[[], R], *settings: object) -> R:

@@ -298,7 +298,11 @@ def oracle_key(case: Case, seeds: Sequence[int]) -> str:
 
 def training_code() -> str:
     """A digest of the source that trains."""
-    folder = Path(stepsize.training.__file__).parent
+    return code_digest(Path(stepsize.training.__file__).parent)
+
+
+def code_digest(folder: Path) -> str:
+    """A digest of all Python source in a folder."""
     state = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         state.update(path.read_bytes())
