@@ -21,6 +21,9 @@ BUDGETS = ("0.25 runs", "0.5 runs", "1 run", "2 runs")
 
 OURS = "stepsize find_lr"
 
+UNCERTAIN = "uncertain"
+"""Status of an answer whose finder itself says that it may not be good: it counts as any other does."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -40,7 +43,7 @@ class Answer:
 
     @property
     def answered(self) -> bool:
-        return self.status == "ok" and (self.lr is not None or self.loss is not None)
+        return self.status in ("ok", UNCERTAIN) and (self.lr is not None or self.loss is not None)
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,27 @@ import pytest
 
 from benchmarks.regret import page
 from benchmarks.regret.__main__ import as_json, joined
-from benchmarks.regret.finders import OURS, library_default, usable
+from benchmarks.regret.finders import OURS, UNCERTAIN, Answer, library_default, usable
 from benchmarks.regret.records import Row
 from benchmarks.regret.rivals import before_2_5_3
 from benchmarks.regret.scores import summary
 from benchmarks.regret.tasks import CASES
 
 
-def row(finder: str, regret: float | None, *, case: str = "a", seed: int = 1, time: float = 0.5) -> Row:
+def row(
+    finder: str,
+    regret: float | None,
+    *,
+    case: str = "a",
+    seed: int = 1,
+    time: float = 0.5,
+    status: str = "ok",
+) -> Row:
     return Row(
         finder=finder,
         case=case,
         seed=seed,
-        status="flat" if regret is None else "ok",
+        status="flat" if regret is None else status,
         lr=None if regret is None else 0.1,
         low=None if regret is None else 0.05,
         high=None if regret is None else 0.2,
@@ -65,12 +73,24 @@ def test_the_targets_say_what_is_missed_and_who_is_ahead() -> None:
     text = page.targets_table(ROWS)
     assert cells(text, "median regret ≤ 0.5%") == ["1.1%", "**no**"]
     assert cells(text, "95th percentile ≤ 3%") == ["2.0%", "yes"]
-    assert cells(text, "no answer ≤ 5%") == ["33%", "**no**"]
+    assert cells(text, "none above 5% with status ok") == ["2.0%", "yes"]
+    assert cells(text, "no answer ≤ 5%, uncertain ones among them") == ["33%", "**no**"]
     assert cells(text, "time ≤ 1 run in the median") == ["0.5", "yes"]
     assert cells(text, "time ≤ 2 runs at worst") == ["2.5", "**no**"]
     assert cells(text, "interval meets the ≤ 1% set in ≥ 90%") == ["50%", "**no**"]
     assert cells(text, "and contains ≥ 80% of it in the median") == ["90%", "yes"]
     assert "median: rival; 95th percentile: rival; worst: rival; no answer: rival" in text
+
+
+def test_an_uncertain_answer_counts_as_an_answer_and_as_a_missing_one() -> None:
+    doubted = [row(OURS, 0.001), row(OURS, 0.3, seed=2, status=UNCERTAIN)]
+    text = page.targets_table(doubted)
+    assert cells(text, "median regret ≤ 0.5%") == ["15%", "**no**"]
+    assert cells(text, "none above 5% with status ok") == ["0.10%", "yes"]
+    assert cells(text, "no answer ≤ 5%, uncertain ones among them") == ["50%", "**no**"]
+    assert Answer(1, 1.0, lr=0.1, status=UNCERTAIN).answered
+    alone = page.targets_table(doubted[1:])
+    assert cells(alone, "none above 5% with status ok") == ["–", "**no**"]
 
 
 def test_a_rival_without_answers_is_ahead_of_nobody() -> None:
@@ -92,6 +112,8 @@ def test_intervals_are_counted_where_there_is_one() -> None:
 def test_budgets_stand_in_their_order() -> None:
     table = page.budgets_table([row(f"{OURS}, 2 runs", 0.1), row(f"{OURS}, 0.25 runs", 0.2)])
     assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == ["0.25 runs", "2 runs"]
+    half = [row(f"{OURS}, 1 run", 0.2, status=UNCERTAIN), row(f"{OURS}, 1 run", 0.1)]
+    assert cells(page.budgets_table(half), "1 run")[-2:] == ["50%", "100%"]
 
 
 def test_results_are_read_back_as_they_were() -> None:

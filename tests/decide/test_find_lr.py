@@ -256,7 +256,7 @@ def test_a_budget_that_ends_early_is_no_missing_bracket() -> None:
     assert early.lr is not None  # a guess from the range test
     assert "pass a larger one" in early.why
     late = ss.find_lr(task, progress=LateAfter("deciding", 0))
-    assert late.status == "ok"
+    assert late.status == "uncertain"  # a twentieth of the run is all that is known
     assert len(late.rehearsals) == 1
     weeded = late.rehearsals[0]
     assert weeded.best not in (None, 0, len(weeded.lrs) - 1)

@@ -52,6 +52,7 @@ def find(
 
     Exit code: 0 with an answer, 1 without, 2 for wrong use.
     """
+    from stepsize.decide.advice import COMPLETE
     from stepsize.decide.find_lr import find_lr
 
     check_outputs(json, report, plot)
@@ -69,7 +70,7 @@ def find(
     write_files(advice, json, report, plot)
     if not quiet:
         wrote(json, report, plot)
-    if advice.status != "ok":
+    if advice.status not in COMPLETE:
         raise typer.Exit(NO_ANSWER)
 
 

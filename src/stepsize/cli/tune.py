@@ -69,6 +69,7 @@ def tune(
     With --batch-size or --schedule that part is taken as given and not searched.
     Exit code: 0 with an answer, 1 without, 2 for wrong use.
     """
+    from stepsize.decide.advice import COMPLETE
     from stepsize.decide.tune import tune as decide
 
     if batch_size is not None and batch_sizes is not None:
@@ -99,7 +100,7 @@ def tune(
     write_files(advice, json, report, plot)
     if not quiet:
         wrote(json, report, plot)
-    if advice.status != "ok":
+    if advice.status not in COMPLETE:
         raise typer.Exit(NO_ANSWER)
 
 

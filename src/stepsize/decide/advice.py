@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 AdviceStatus = Literal[
     "ok",
+    "uncertain",
     "flat",
     "not_bracketed",
     "noise_dominated",
@@ -29,6 +30,9 @@ AdviceStatus = Literal[
     "out_of_time",
 ]
 
+
+COMPLETE = ("ok", "uncertain")
+"""Statuses of a search that came to its end with an answer."""
 
 ENDED: dict[str, str] = {"interrupted": "Interrupted", "out_of_time": "The budget ended"}
 """How a measurement came to an early end, in words."""
@@ -46,8 +50,9 @@ class Advice(Result, frozen=True, kw_only=True, eq=False):
     """Which learning rate to use, or why none can be named.
 
     `lr` is the schedule's peak rate; `[lr_low, lr_high]` are the rates that should lose at most 1% of
-    the progress (start loss − best loss). All three are None unless `status` is `ok` or, with what is
-    known so far, `interrupted` or `out_of_time`. `schedule` already carries `lr`; without one its peak is 1.
+    the progress (start loss − best loss). All three are None unless `status` is `ok`, `uncertain` (the rate
+    may well lose more than 5%) or, with what is known so far, `interrupted` or `out_of_time`. `schedule`
+    already carries `lr`; without one its peak is 1.
     `why` explains in plain sentences; for a status other than `ok` it says what to do.
 
     `samples` are the training samples of one epoch, None for a stream. `loss_kind` tells what the held-out

@@ -124,6 +124,7 @@ class Search:
         for seed in seeds[1:]:
             found = with_more_seeds(found, self._rehearse(found.lrs, plan.last, [seed], phase, plan))
             self.rehearsals[-1] = found
+        self._extended(DECIDE_FACTOR, phase, plan)
 
     def refine(self, lr: float, shift: Shift) -> bool:
         """Rehearse an answer that is in doubt for longer, or with one more seed; False if it costs too much.
@@ -164,8 +165,10 @@ class Search:
             return False
         plan = Plan(None, steps, count, 1, stacked == cost, False, cost)
         self._reporter.expect(steps * count)
-        more = self._rehearse(last.lrs, steps, seeds[:1], "in doubt: one more seed", plan)
+        phase = "in doubt: one more seed"
+        more = self._rehearse(last.lrs, steps, seeds[:1], phase, plan)
         self.rehearsals[-1] = with_more_seeds(last, more)
+        self._extended(DECIDE_FACTOR, phase, plan)
         return True
 
     def _allowed(self) -> float:
@@ -237,18 +240,23 @@ class Search:
     ) -> Rehearsal:
         """Rehearse a grid, and go on past an edge for as long as the best rate stands there."""
         grid = np.unique(np.clip(grid, self.lr_min, self.lr_max))
-        result = self._rehearse(grid, steps, seeds, phase, plan)
-        self.rehearsals.append(result)
+        self.rehearsals.append(self._rehearse(grid, steps, seeds, phase, plan))
+        return self._extended(factor, phase, plan)
+
+    def _extended(self, factor: float, phase: str, plan: Plan) -> Rehearsal:
+        """The last rehearsal, gone on with past an edge for as long as its best rate stands there."""
+        result = self.rehearsals[-1]
+        first = len(result.lrs)
         before = self.rehearsals[-2] if len(self.rehearsals) > 1 else None
         for number in range(EXTENSIONS[0 if plan.stacked else 1]):
-            count = len(grid) if plan.stacked else 1 + number // 2
+            count = first if plan.stacked else 1 + number // 2
             side = (
                 -1 if before is not None and collapsed(result, before) else edge(result.best, len(result.lrs))
             )
             more = self._more(result, side, factor, count, stacked=plan.stacked)
             if not more.size:
                 break
-            result = merged(result, self._rehearse(more, steps, seeds, phase, plan))
+            result = merged(result, self._rehearse(more, result.steps, result.seeds, phase, plan))
             self.rehearsals[-1] = result
         return result
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from stepsize._progress import OutOfTimeError, Reporter
 from stepsize.decide import omissions
-from stepsize.decide.advice import Advice
+from stepsize.decide.advice import COMPLETE, Advice
 from stepsize.decide.batch_advice import BatchAdvice, Objective
 from stepsize.decide.find_batch_size import find_batch_size
 from stepsize.decide.find_lr import find_lr
@@ -73,7 +73,7 @@ class Tuning:
         """Part after part; ends where no rate can be named, or at Ctrl-C."""
         try:
             self._decide()
-            if self.rate is not None and self.rate.status == "ok":
+            if self.rate is not None and self.rate.status in COMPLETE:
                 self._judge(self.rate)
         except KeyboardInterrupt:
             self.interrupted = True

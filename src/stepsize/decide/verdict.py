@@ -12,7 +12,16 @@ from scipy import special
 from stepsize.decide.advice import ENDED, AdviceStatus, Price
 from stepsize.decide.reasons import reasons, warnings
 from stepsize.decide.rehearsal import Rehearsal
-from stepsize.estimate import Basin, Regret, Shift, basin, loss_at, overfitting
+from stepsize.estimate import (
+    Basin,
+    Regret,
+    Shift,
+    basin,
+    chance_of_losing,
+    loss_at,
+    overfitting,
+    resampled,
+)
 from stepsize.estimate.transfer import SLOPE_SPREAD
 from stepsize.measure.curve import Curve
 
@@ -31,6 +40,9 @@ on the interval is widened as if there were none."""
 
 GUESSED = 10.0
 """Factor either way that a guess from the range test alone may be off."""
+
+MUCH, LIKELY = 0.05, 1 / 3
+"""An answer is uncertain where the chance that it loses more than the first is above the second."""
 
 CANDIDATES = 400
 """Rates among which the answer is chosen; neighbours differ by some percent at most."""
@@ -174,12 +186,14 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
     """The rate that should lose least in the full run, as far as the last rehearsal tells."""
     last = rehearsals[-1]
     found = basin(last.lrs, last.losses, last.start_loss, share=SHARE)
-    regret = Regret.measured(last.lrs, last.mean, last.start_loss)
+    measured = Regret.measured(last.lrs, last.mean, last.start_loss)
+    draws = resampled(last.losses, last.folds)
+    regret = Regret.measured(last.lrs, draws, last.start_loss)
     overfit = overfitting(last.mean, last.risen, last.start_loss)
     shift = Shift.to_full_length(
         last.share,
         located=math.hypot(LEAST_SPREAD, math.log(found.high / found.low) / 4),
-        room=regret.room_above(math.log(found.high * found.low) / 2),
+        room=measured.room_above(math.log(found.high * found.low) / 2),
         overfit=overfit,
         late=last.late,
     )
@@ -187,14 +201,17 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
     rates = np.geomspace(last.lrs[0], safe, CANDIDATES)
     lr = three_digits(float(rates[np.argmin(regret.expected(rates, shift))]))
     doubt = float(regret.expected(lr, shift))
+    chance = chance_of_losing(MUCH, lr, last.lrs, draws, last.start_loss, shift)
+    if status == "ok" and chance > LIKELY:
+        status = "uncertain"
     short = max(0.0, math.log(FAR / last.share))
     reach = WIDENED * math.hypot(shift.spread, SLOPE_SPREAD * short)
-    below, above = regret.beyond(SHARE)
+    below, above = measured.beyond(SHARE)
     low = found.low * math.exp(-below if found.low_open else 0.0)
     high = min(found.high * math.exp(shift.mean + reach), safe) * math.exp(above if found.high_open else 0.0)
     return Verdict(
         status,
-        reasons(status, rehearsals, found, shift, lr, overfit),
+        reasons(status, rehearsals, found, shift, lr, overfit) + _in_doubt(status, chance),
         lr=lr,
         low=min(lr, three_digits(low * math.exp(shift.mean - reach))),
         high=max(lr, three_digits(high)),
@@ -203,6 +220,15 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
         warnings=warnings(last, found, lr, doubt),
         doubt=doubt,
         shift=shift,
+    )
+
+
+def _in_doubt(status: AdviceStatus, chance: float) -> str:
+    if status != "uncertain":
+        return ""
+    return (
+        f" The chance is about {chance:.0%} that it loses more than {MUCH:.0%} of the progress in the real "
+        "run: a larger budget makes it surer."
     )
 
 

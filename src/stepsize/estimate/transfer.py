@@ -7,6 +7,7 @@ import math
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
 from stepsize.estimate.shape import check_curve
 from stepsize.estimate.smoothing import Floats
@@ -46,6 +47,9 @@ the progress per unit of ln(rate)."""
 
 NODES = 9
 """Points of the Gauss-Hermite rule."""
+
+QUANTILES = 200
+"""Equally likely shifts over which a chance is counted: it is known to half a percent."""
 
 
 class Shift(msgspec.Struct, frozen=True):
@@ -129,7 +133,9 @@ class Regret(msgspec.Struct, frozen=True):
     """Regret over x = ln(rate) as measured: (L − min L) / (start − min L), 1 where training diverged.
 
     Linear between the tested rates `x` (R,); beyond them it goes on as steeply as at the last ones, by
-    `LEAST_FALL` and `LEAST_RISE` at least. It never exceeds 1.
+    `LEAST_FALL` and `LEAST_RISE` at least. It never exceeds 1. Where the losses are known as several draws,
+    it is the mean of what a rate loses in each, against that draw's own best: the rate with the lowest mean
+    then loses something too, the more the less is known of which one is best.
     """
 
     x: Floats
@@ -139,18 +145,26 @@ class Regret(msgspec.Struct, frozen=True):
 
     @classmethod
     def measured(cls, lrs: ArrayLike, losses: ArrayLike, start_loss: float) -> Regret:
-        """From `lrs` (R,), rising, and `losses` (R,), infinite where a run diverged.
+        """From `lrs` (R,), rising, and `losses` (R,) or draws of them (D, R), infinite where a run diverged.
 
-        Raises `ValueError` when no loss is below `start_loss`.
+        Raises `ValueError` when no loss is below `start_loss`, or in no draw. A draw in which none is counts
+        with a regret of 0 at its best and 1 elsewhere.
+
+        >>> Regret.measured([0.1, 0.2], [[1.0, 1.1], [1.3, 1.0]], start_loss=2.0).lost.round(3).tolist()
+        [0.15, 0.05]
         """
-        rates, values = check_curve(lrs, losses)
-        best = float(np.where(np.isfinite(values), values, np.inf).min())
-        if not best < start_loss:
+        draws = np.atleast_2d(np.asarray(losses, dtype=np.float64))
+        rates, _ = check_curve(lrs, draws[0])
+        values = np.where(np.isfinite(draws), draws, np.inf)
+        best = values.min(axis=1, keepdims=True)
+        if not best.min() < start_loss:
             raise ValueError(
-                f"the lowest loss must lie below start_loss, but got {best:g} and start_loss={start_loss:g}"
+                f"the lowest loss must lie below start_loss, but got {best.min():g} and "
+                f"start_loss={start_loss:g}"
             )
         x = np.log(rates)
-        lost = np.where(np.isfinite(values), np.minimum((values - best) / (start_loss - best), 1.0), 1.0)
+        progress = np.maximum(start_loss - best, np.finfo(np.float64).tiny)
+        lost = np.minimum((values - best) / progress, 1.0).mean(axis=0)
         slopes = np.diff(lost) / np.diff(x) if x.size > 1 else np.zeros(1)
         return cls(x, lost, max(LEAST_FALL, -float(slopes[0])), max(LEAST_RISE, float(slopes[-1])))
 
@@ -195,3 +209,25 @@ class Regret(msgspec.Struct, frozen=True):
         where = np.log(np.asarray(at, dtype=np.float64))[..., None] - shift.mean - shift.spread * nodes
         result: Floats = self(where) @ weights / weights.sum()
         return result
+
+
+def chance_of_losing(
+    share: float, lr: float, lrs: ArrayLike, draws: ArrayLike, start_loss: float, shift: Shift
+) -> float:
+    """How likely `lr` is to lose more than `share` of the progress in the full run.
+
+    `draws` (D, R) of the losses at `lrs` (R,), as for `Regret.measured`, each with every shift. A draw that
+    makes no progress counts as lost.
+
+    >>> chance_of_losing(0.05, 0.2, [0.1, 0.2, 0.4], [[1.5, 1.0, 1.5]], 2.0, Shift(0.0, 0.1))
+    0.49
+    """
+    levels = (np.arange(QUANTILES) + 0.5) / QUANTILES
+    where = math.log(lr) - shift.mean - shift.spread * special.ndtri(levels)
+    values = np.asarray(draws, dtype=np.float64)
+    chances = [
+        float((Regret.measured(lrs, draw, start_loss)(where) > share).mean())
+        for draw in values
+        if draw.min() < start_loss
+    ]
+    return (sum(chances) + len(values) - len(chances)) / len(values)

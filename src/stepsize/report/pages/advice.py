@@ -38,7 +38,7 @@ def advice_content(advice: Advice) -> Content:
         lead=sentence(advice.why),
         answered=advice.lr is not None,
         value=rate(advice.lr) if advice.lr is not None else "",
-        value_label="so far, the best learning rate" if advice.status in ENDED else "peak learning rate",
+        value_label="peak learning rate" if advice.status == "ok" else "so far, the best learning rate",
         interval=_interval(advice),
         interval_label="should lose at most 1% of the progress",
         facts=_facts(advice),
@@ -58,6 +58,8 @@ def _headline(advice: Advice) -> str:
         return (
             f"{ENDED[advice.status]}. The best learning rate so far for {advice.task} is {rate(advice.lr)}."
         )
+    if advice.status == "uncertain":
+        return f"The best learning rate known for {advice.task} is {rate(advice.lr)}, and it may not be good."
     return f"Train {advice.task} with a peak learning rate of {rate(advice.lr)}."
 
 

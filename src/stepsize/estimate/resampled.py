@@ -1,0 +1,39 @@
+"""What held-out losses might have been on other held-out samples: the bootstrap over folds."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from stepsize.estimate.smoothing import Floats, mean_over_seeds
+
+DRAWS = 200
+"""Sets of folds that are drawn; twice as many change an expected regret by a tenth of itself or less."""
+
+
+def resampled(losses: ArrayLike, folds: ArrayLike, *, draws: int = DRAWS) -> Floats:
+    """Mean losses over seeds as they might have come out (draws, R).
+
+    Each draw takes as many folds as there are, with replacement, the same ones for every rate (Efron 1979):
+    what the rates have in common drops out of their differences. The draws are the same in every call.
+
+    Args:
+        losses: (S, R) over S seeds and R rates, not finite where a run diverged: such a rate is infinite in
+            every draw.
+        folds: (S, R, F), the same losses on each of F folds of the held-out data.
+        draws: how many; one, the losses themselves, where there are fewer than two folds.
+
+    >>> resampled([[1.0, 2.0]], [[[0.5, 1.5], [1.5, 2.5]]], draws=4).round(1).tolist()
+    [[1.5, 2.5], [1.0, 2.0], [0.5, 1.5], [0.5, 1.5]]
+    """
+    mean = mean_over_seeds(losses)
+    parts = np.asarray(folds, dtype=np.float64).mean(axis=0)
+    count = parts.shape[1]
+    if count < 2:
+        return mean[None]
+    known = np.isfinite(mean) & np.isfinite(parts).all(axis=1)
+    chosen = np.random.default_rng(0).integers(count, size=(draws, count))
+    off = parts[known][:, chosen].mean(axis=2) - parts[known].mean(axis=1, keepdims=True)
+    result = np.full((draws, mean.size), np.inf)
+    result[:, known] = (mean[known, None] + off).T
+    return result
