@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepsize.estimate import Regret, Shift, overfitting
+from stepsize.estimate import Regret, Shift, chance_of_losing, overfitting
 from stepsize.estimate.transfer import CLIFF, GENTLE, SLOPE, SLOPE_SPREAD, UNDER_A_CLIFF
 
 GRID = 0.01 * 1.25 ** np.arange(30)
@@ -120,3 +120,30 @@ def test_beyond_the_tested_rates_the_regret_goes_on_as_steeply_until_the_share_i
     x = np.log(0.1) - below, np.log(0.4) + above
     np.testing.assert_allclose(steep(x), 0.5)
     assert Regret.measured([0.1, 0.2, 0.4], [1.0, 1.0, np.inf], start_loss=2.0).beyond(0.5)[1] == 0.0
+
+
+def test_draws_that_name_another_best_cost_the_lowest_mean_something() -> None:
+    """Two rates that win one draw each by 0.1 of the progress lose half of that, whichever is taken."""
+    draws = [[1.0, 1.1, 2.0], [1.1, 1.0, 2.0]]
+    assert Regret.measured([0.1, 0.2, 0.4], draws, 2.0).lost == pytest.approx([0.05, 0.05, 1.0])
+    assert Regret.measured([0.1, 0.2, 0.4], np.mean(draws, axis=0), 2.0).lost[:2] == pytest.approx([0, 0])
+
+
+def test_a_draw_without_progress_counts_and_none_with_it_is_an_error() -> None:
+    draws = [[1.0, 1.5], [2.5, 2.2]]
+    assert Regret.measured([0.1, 0.2], draws, 2.0).lost == pytest.approx([0.5, 0.25])
+    assert chance_of_losing(0.6, 0.1, [0.1, 0.2], draws, 2.0, Shift(0.0, 0.0)) == 0.5
+    with pytest.raises(ValueError, match="start_loss"):
+        Regret.measured([0.1, 0.2], [[3.0, 4.0], [2.5, 2.2]], 2.0)
+
+
+@given(st.floats(0.02, 0.5), st.floats(-0.3, 0.3))
+def test_the_chance_is_that_of_the_normal_distribution(spread: float, mean: float) -> None:
+    """Of a V of slope 1 the share lost is the distance |x − δ|, more than 0.2 where δ is further off."""
+    x = np.linspace(-1, 1, 41)
+    found = chance_of_losing(0.2, 1.0, np.exp(x), [1.0 + np.abs(x)], 2.0, Shift(mean, spread))
+
+    def below(value: float) -> float:
+        return 0.5 * (1 + math.erf((value - mean) / spread / math.sqrt(2)))
+
+    assert found == pytest.approx(1 - below(0.2) + below(-0.2), abs=0.011)

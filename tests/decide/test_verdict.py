@@ -1,0 +1,70 @@
+"""What a verdict says of made-up rehearsals: sure, uncertain, and gone on with where a seed disagrees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from msgspec import structs
+
+import stepsize as ss
+from stepsize._result import frozen
+from stepsize.decide import search
+from stepsize.decide.rehearsal import Rehearsal, with_more_seeds
+from stepsize.decide.speed import Speed
+from stepsize.decide.verdict import Verdict, judge
+from tests.report import samples
+from tests.tasks import digits_task
+
+RATES = np.geomspace(0.02, 6.0, 13)
+
+
+def judged(rehearsal: Rehearsal) -> Verdict:
+    return judge([rehearsal], trained=1000, held_out=1000)
+
+
+def made_up(steps: int, seed: int = 0, best: float = 0.42, lrs: np.ndarray = RATES) -> Rehearsal:
+    found = samples.rehearsal(steps, lrs, 1, np.random.default_rng(seed), cliff=1e9, best=best)
+    return structs.replace(found, seeds=(seed,))
+
+
+def test_a_whole_run_is_sure_and_a_fiftieth_of_it_is_not() -> None:
+    whole, short = judged(made_up(860)), judged(made_up(17))
+    assert whole.status == "ok"
+    assert "chance" not in whole.why
+    assert short.status == "uncertain"
+    assert short.lr is not None
+    assert "loses more than 5% of the progress in the real run: a larger budget" in short.why
+    assert short.doubt > whole.doubt
+
+
+def test_folds_that_name_other_rates_leave_a_whole_run_uncertain() -> None:
+    """Each half of the held-out data likes a rate at which the other half loses much."""
+    found = made_up(860)
+    low, high = (made_up(860, best=best).losses[0] for best in (0.15, 1.2))
+    halves = np.stack([low, low, high, high], axis=-1)[None]
+    torn = structs.replace(found, losses=frozen(halves.mean(axis=2)), folds=frozen(halves))
+    assert judged(torn).doubt > 3 * judged(found).doubt
+    assert judged(torn).status == "uncertain"
+
+
+def test_a_grid_goes_on_where_a_further_seed_moves_the_best_rate_to_its_edge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It used to end as "not_bracketed", without an answer."""
+    task = digits_task(steps=860, seed=0)
+
+    def fake(
+        task: ss.Task, shape: Any, lrs: np.ndarray, *, seeds: list[int], steps: int, **_: Any
+    ) -> Rehearsal:
+        found = [made_up(steps, seed, 0.06 if seed else 0.42, np.sort(lrs)) for seed in seeds]
+        return found[0] if len(found) == 1 else with_more_seeds(*found)
+
+    monkeypatch.setattr(search, "rehearse", fake)
+    monkeypatch.setattr(Speed, "of", classmethod(lambda cls, task: cls(0.05, 0.1, stacks=False)))
+    advice = ss.find_lr(task, seeds=2, progress=False)
+    last = advice.rehearsals[-1]
+    assert last.seeds == (0, 1)
+    assert last.best not in (None, 0, len(last.lrs) - 1)
+    assert advice.lr is not None
