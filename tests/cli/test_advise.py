@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shlex
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 import stepsize as ss
 from stepsize.cli import main
+from tests.report.samples import advice
 
 TASK_FILE = """
 import os
@@ -64,6 +66,18 @@ def test_find_prints_the_answer_and_exits_with_zero(
     assert "cost" in printed.out
     assert "\x1b" not in printed.out
     assert printed.err == ""
+
+
+def test_an_uncertain_rate_is_an_answer_that_says_so(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("stepsize.decide.find_lr")
+    monkeypatch.setattr(module, "find_lr", lambda task, **_: advice(status="uncertain"))
+    assert main(["find", f"{project}:task"]) == 0
+    printed = capsys.readouterr().out
+    assert "0.42  [uncertain]" in printed
+    assert "may lose at most 1%" in printed
+    assert "loses at most 1%" not in printed
 
 
 def test_quiet_prints_the_rate_alone(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

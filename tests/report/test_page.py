@@ -203,6 +203,13 @@ def test_a_page_without_an_answer_says_what_happened_and_what_to_do(
     assert "nan" not in text.lower().split()
 
 
+def test_a_page_of_an_uncertain_answer_does_not_promise_anything() -> None:
+    text = text_of(page(advice(status="uncertain")))
+    assert "The best learning rate known for mnist is 0.42, and it may not be good." in text
+    assert "may lose at most 1% of the progress" in text
+    assert "0.42  (0.29 to 0.61 may lose at most 1%)  [uncertain]" in str(advice(status="uncertain"))
+
+
 def test_a_page_with_nothing_measured(sound: str) -> None:
     html = page(no_answer("diverges_everywhere", "check the loss", bracket=None, rehearsals=(), warnings=()))
     reader = Reader(html)

@@ -54,7 +54,8 @@ def rows(advice: Advice, task: Task) -> list[tuple[str, str]]:
     else:
         mark = "" if advice.status == "ok" else f"  [{advice.status}]"
         lines.append(("learning rate", f"{advice.lr:.3g}{mark}"))
-        lines.append(("loses at most 1%", f"{advice.lr_low:.3g} to {advice.lr_high:.3g}"))
+        loses = "may lose at most 1%" if advice.status == "uncertain" else "loses at most 1%"
+        lines.append((loses, f"{advice.lr_low:.3g} to {advice.lr_high:.3g}"))
     lines.append(("batch size", f"{advice.batch_size:,}"))
     lines.append(("schedule", advice.schedule_text))
     epochs = "" if task.epochs is None else f" ({task.epochs:g} epochs)"

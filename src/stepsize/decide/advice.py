@@ -139,7 +139,9 @@ class Advice(Result, frozen=True, kw_only=True, eq=False):
         if self.lr is None:
             answer = f"no learning rate: {self.status}"
         else:
-            answer = f"learning rate {self.lr:.3g}  ({self.lr_low:.3g} to {self.lr_high:.3g} lose at most 1%)"
+            lose = "may lose" if self.status == "uncertain" else "lose"
+            interval = f"{self.lr_low:.3g} to {self.lr_high:.3g} {lose} at most 1%"
+            answer = f"learning rate {self.lr:.3g}  ({interval})"
             if self.status != "ok":
                 answer += f"  [{self.status}]"
         cost = self.cost

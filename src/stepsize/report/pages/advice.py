@@ -40,7 +40,7 @@ def advice_content(advice: Advice) -> Content:
         value=rate(advice.lr) if advice.lr is not None else "",
         value_label="peak learning rate" if advice.status == "ok" else "so far, the best learning rate",
         interval=_interval(advice),
-        interval_label="should lose at most 1% of the progress",
+        interval_label=f"{_claim(advice)} lose at most 1% of the progress",
         facts=_facts(advice),
         snippets=snippets(advice),
         warnings=tuple(sentence(warning) for warning in advice.warnings),
@@ -61,6 +61,10 @@ def _headline(advice: Advice) -> str:
     if advice.status == "uncertain":
         return f"The best learning rate known for {advice.task} is {rate(advice.lr)}, and it may not be good."
     return f"Train {advice.task} with a peak learning rate of {rate(advice.lr)}."
+
+
+def _claim(advice: Advice) -> str:
+    return "may" if advice.status == "uncertain" else "should"
 
 
 def _interval(advice: Advice) -> str:
