@@ -130,7 +130,7 @@ def test_draws_that_name_another_best_cost_the_lowest_mean_something() -> None:
 
 
 def test_a_draw_without_progress_counts_and_none_with_it_is_an_error() -> None:
-    draws = [[1.0, 1.5], [2.5, 2.2]]
+    draws = [[1.0, 1.5], [1e6, 2.2]]
     assert Regret.measured([0.1, 0.2], draws, 2.0).lost == pytest.approx([0.5, 0.25])
     assert chance_of_losing(0.6, 0.1, [0.1, 0.2], draws, 2.0, Shift(0.0, 0.0)) == 0.5
     with pytest.raises(ValueError, match="start_loss"):

@@ -164,7 +164,8 @@ class Regret(msgspec.Struct, frozen=True):
             )
         x = np.log(rates)
         progress = np.maximum(start_loss - best, np.finfo(np.float64).tiny)
-        lost = np.minimum((values - best) / progress, 1.0).mean(axis=0)
+        with np.errstate(over="ignore"):
+            lost = np.minimum((values - best) / progress, 1.0).mean(axis=0)
         slopes = np.diff(lost) / np.diff(x) if x.size > 1 else np.zeros(1)
         return cls(x, lost, max(LEAST_FALL, -float(slopes[0])), max(LEAST_RISE, float(slopes[-1])))
 
