@@ -81,7 +81,7 @@ def tune(
 
     Returns:
         A `TrainingAdvice`, which is an `Advice` with more to it. Its status is that of the search for the
-        rate: "ok", or the name of what stands in the way.
+        rate: "ok", "uncertain", or the name of what stands in the way.
 
     Raises:
         ValueError: an unknown objective, or as the parts raise it.

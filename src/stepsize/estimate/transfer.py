@@ -153,21 +153,10 @@ class Regret(msgspec.Struct, frozen=True):
         >>> Regret.measured([0.1, 0.2], [[1.0, 1.1], [1.3, 1.0]], start_loss=2.0).lost.round(3).tolist()
         [0.15, 0.05]
         """
-        draws = np.atleast_2d(np.asarray(losses, dtype=np.float64))
-        rates, _ = check_curve(lrs, draws[0])
-        values = np.where(np.isfinite(draws), draws, np.inf)
-        best = values.min(axis=1, keepdims=True)
-        if not best.min() < start_loss:
-            raise ValueError(
-                f"the lowest loss must lie below start_loss, but got {best.min():g} and "
-                f"start_loss={start_loss:g}"
-            )
-        x = np.log(rates)
-        progress = np.maximum(start_loss - best, np.finfo(np.float64).tiny)
-        with np.errstate(over="ignore"):
-            lost = np.minimum((values - best) / progress, 1.0).mean(axis=0)
-        slopes = np.diff(lost) / np.diff(x) if x.size > 1 else np.zeros(1)
-        return cls(x, lost, max(LEAST_FALL, -float(slopes[0])), max(LEAST_RISE, float(slopes[-1])))
+        x, lost = _shares_lost(lrs, losses, start_loss)
+        mean = lost.mean(axis=0)
+        fall, rise = _slopes(x, mean)
+        return cls(x, mean, float(fall), float(rise))
 
     def __call__(self, x: ArrayLike) -> Floats:
         """The regret at ln(rate) `x`, any shape."""
@@ -217,18 +206,41 @@ def chance_of_losing(
 ) -> float:
     """How likely `lr` is to lose more than `share` of the progress in the full run.
 
-    `draws` (D, R) of the losses at `lrs` (R,), as for `Regret.measured`, each with every shift. A draw that
-    makes no progress counts as lost.
+    `draws` (D, R) of the losses at `lrs` (R,), as for `Regret.measured` and with its errors, each with every
+    shift.
 
     >>> chance_of_losing(0.05, 0.2, [0.1, 0.2, 0.4], [[1.5, 1.0, 1.5]], 2.0, Shift(0.0, 0.1))
     0.49
     """
+    x, lost = _shares_lost(lrs, draws, start_loss)
+    fall, rise = _slopes(x, lost)
     levels = (np.arange(QUANTILES) + 0.5) / QUANTILES
     where = math.log(lr) - shift.mean - shift.spread * special.ndtri(levels)
-    values = np.asarray(draws, dtype=np.float64)
-    chances = [
-        float((Regret.measured(lrs, draw, start_loss)(where) > share).mean())
-        for draw in values
-        if draw.min() < start_loss
-    ]
-    return (sum(chances) + len(values) - len(chances)) / len(values)
+    place = np.interp(where, x, np.arange(x.size))
+    left = place.astype(int)
+    right = np.minimum(left + 1, x.size - 1)
+    inside = lost[:, left] + (place - left) * (lost[:, right] - lost[:, left])
+    below, above = np.maximum(x[0] - where, 0), np.maximum(where - x[-1], 0)
+    regrets = inside + below * fall[:, None] + above * rise[:, None]
+    return float((regrets > share).mean())
+
+
+def _shares_lost(lrs: ArrayLike, losses: ArrayLike, start_loss: float) -> tuple[Floats, Floats]:
+    """ln(rate) (R,), and the shares of the progress that the rates lose in each draw (D, R)."""
+    draws = np.atleast_2d(np.asarray(losses, dtype=np.float64))
+    rates, _ = check_curve(lrs, draws[0])
+    values = np.where(np.isfinite(draws), draws, np.inf)
+    best = values.min(axis=1, keepdims=True)
+    if not best.min() < start_loss:
+        raise ValueError(
+            f"the lowest loss must lie below start_loss, but got {best.min():g} and start_loss={start_loss:g}"
+        )
+    progress = np.maximum(start_loss - best, np.finfo(np.float64).tiny)
+    with np.errstate(over="ignore"):
+        return np.log(rates), np.minimum((values - best) / progress, 1.0)
+
+
+def _slopes(x: Floats, lost: Floats) -> tuple[Floats, Floats]:
+    """How steeply `lost` (…, R) over `x` (R,) is assumed to go on below and above the tested rates, (…)."""
+    slopes = np.diff(lost) / np.diff(x) if x.size > 1 else np.zeros((*lost.shape[:-1], 1))
+    return np.maximum(LEAST_FALL, -slopes[..., 0]), np.maximum(LEAST_RISE, slopes[..., -1])
