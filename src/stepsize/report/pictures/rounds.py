@@ -219,8 +219,8 @@ def caption_decision(data: RoundsData) -> str:
     if data.low is not None and data.high is not None:
         text += (
             f" In the shaded band, from {rate(data.low)} to {rate(data.high)}, the whole run should lose at "
-            "most 1% of the progress from the start to the best loss; in this round rates do so where the "
-            "line runs below the dotted one."
+            "most 1% of the progress from the start to the best loss, as far as this round tells; in the "
+            "round itself rates do so where the line runs below the dotted one."
         )
     return text + _said(data.suggestions)
 
