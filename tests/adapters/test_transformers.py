@@ -14,7 +14,6 @@ import transformers
 import stepsize as ss
 from stepsize.adapters import transformers as adapter
 from stepsize.adapters.transformers import StepsizeLRFinder, find_lr, lr_scheduler
-from stepsize.decide.advice import COMPLETE
 from stepsize.training.probed import ProbeRun
 from tests.adapters.small_language import InOrder, make_trainer, model
 from tests.loops import same
@@ -102,7 +101,7 @@ def test_training_after_a_search_is_that_of_a_trainer_that_was_never_searched(tm
             before = picture(trainer)
             advice = find_lr(trainer, **QUICK)
             assert same(before, picture(trainer))
-            assert advice.status in COMPLETE  # a few updates of a tiny net
+            assert advice.status == "uncertain"  # six updates tell little
             assert advice.schedule_text.endswith("(warmup(2, zero_first=True) | linear().over(4))")
         trainer.train()
         losses = [entry.get("loss") for entry in trainer.state.log_history]
