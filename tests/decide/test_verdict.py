@@ -39,6 +39,16 @@ def test_a_whole_run_is_sure_and_a_fiftieth_of_it_is_not() -> None:
     assert short.doubt > whole.doubt
 
 
+def test_one_held_out_sample_tells_nothing() -> None:
+    """It used to give a rate, with status "ok", where nine samples rightly gave none."""
+    found = made_up(860)
+    alone = structs.replace(found, folds=found.folds[:, :, :1], start_folds=found.start_folds[:, :1])
+    verdict = judge([alone], trained=1000, held_out=1)
+    assert (verdict.status, verdict.lr) == ("too_little_data", None)
+    assert "1 held-out samples" not in verdict.why
+    assert judge([alone], trained=1000, held_out=100).status == "ok"  # one batch of many
+
+
 def test_folds_that_name_other_rates_leave_a_whole_run_uncertain() -> None:
     """Each half of the held-out data likes a rate at which the other half loses much."""
     found = made_up(860)

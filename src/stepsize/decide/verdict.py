@@ -101,7 +101,7 @@ def judge(rehearsals: list[Rehearsal], *, trained: int | None, held_out: int | N
             f"{last.lrs[-1]:.3g}. Check that the loss depends on the trained parameters and that gradients "
             "are not zero.",
         )
-    if not learns(last):
+    if held_out == 1 or not learns(last):  # one sample tells nothing of its luck
         return _nothing_learned(last, trained, held_out)
     return _answer(rehearsals)
 
@@ -134,8 +134,8 @@ def _nothing_learned(last: Rehearsal, trained: int | None, held_out: int | None)
     if (held_out is not None and held_out < FEW_HELD_OUT) or (trained is not None and trained < FEW_TRAINED):
         return Verdict(
             "too_little_data",
-            f"{what} With {trained} training and {held_out} held-out samples a rate cannot be told from "
-            "luck: pass more data, above all a larger val.",
+            f"{what} With {trained} training and {held_out} held-out sample{'' if held_out == 1 else 's'} a "
+            "rate cannot be told from luck: pass more data, above all a larger val.",
         )
     return Verdict(
         "noise_dominated",
