@@ -34,7 +34,7 @@ tune: $(VENV)/.core ## decide how to train a real network on MNIST; the page is 
 	$(BIN)/stepsize tune mnist --report out/mnist.html $(ARGS)
 
 test: $(VENV)/.dev ## run every test, a file at a time on each of up to four cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, and the contracts between the layers
 	$(BIN)/ruff check .
@@ -90,7 +90,7 @@ package: $(VENV)/.package ## build the wheel and the sdist, and test the wheel i
 	out/pipx/bin/stepsize --version
 	$(PIPX) inject --quiet stepsize pytest hypothesis pytest-xdist
 	cd out/sdist && OMP_NUM_THREADS=1 ../pipx/venvs/stepsize/bin/python -m pytest -q -p no:cacheprovider \
-	  -n auto --maxprocesses 4 --dist loadfile $(CORE)
+	  -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(CORE)
 
 compat: $(VENV)/.made ## run the core tests with the oldest dependencies that are supported, and with the newest
 	PYTHON=$(BIN)/python .ci/compat oldest $(CORE)

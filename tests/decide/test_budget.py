@@ -9,6 +9,7 @@ from torch import nn
 
 import stepsize as ss
 from stepsize._progress import Deadline, OutOfTimeError, Silent
+from stepsize.decide import find_lr, verdict
 from stepsize.decide.budget import AMPLE, OVERTIME, Budget
 from stepsize.decide.plan import FEWEST_UPDATES, MOST_SEEDS, best_plan, ordinary_plan
 from stepsize.decide.speed import RECORDING, RESTART, Speed
@@ -127,3 +128,29 @@ def test_more_budget_rehearses_longer_with_more_seeds() -> None:
 def test_a_time_that_is_up_at_once_says_so() -> None:
     advice = ss.find_lr(digits_task(), budget="0.000001 s")
     assert (advice.status, advice.lr) == ("out_of_time", None)
+
+
+@pytest.fixture
+def late_learner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rehearsals shorter than the whole run are taken for a plateau."""
+    for module in (find_lr, verdict):
+        monkeypatch.setattr(module, "learns", lambda rehearsal: rehearsal.steps == rehearsal.horizon)
+
+
+@pytest.mark.usefixtures("late_learner")
+@pytest.mark.parametrize("budget", ["0.5 runs", "1 run"])
+def test_a_plateau_does_not_make_a_search_dearer_than_its_budget(budget: str) -> None:
+    advice = ss.find_lr(digits_task(steps=600), budget=budget)
+    assert (advice.status, advice.lr) == ("out_of_time", None)
+    assert "The budget pays for no more of the real run's 600 updates" in advice.why
+    last = advice.rehearsals[-1]
+    assert f"in {last.steps:,} updates" in advice.why
+    assert last.steps < 600
+
+
+@pytest.mark.usefixtures("late_learner")
+@pytest.mark.parametrize("budget", [None, "20 runs"])
+def test_beyond_a_plateau_the_whole_run_is_rehearsed_where_that_is_paid_for(budget: str | None) -> None:
+    advice = ss.find_lr(digits_task(steps=600), budget=budget)
+    assert advice.status == "ok"
+    assert advice.rehearsals[-1].steps == 600

@@ -19,7 +19,7 @@ class Entry:
     `answers` says that Ctrl-C gives a result with status "interrupted" instead of the exception. `survives`
     names the faults that it answers in its result: what cannot be had, and why. `tried` are the first calls,
     in which a step is tried out: before there is anything to answer from. Faults come at so many `places`,
-    fewer where a measurement is made up of others or takes long.
+    fewer where a measurement takes long.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Entry:
     answers: bool = True
     survives: tuple[str, ...] = ()
     tried: int = 0
-    places: int = 3
+    places: int = 2
 
 
 def _train(users: Users) -> ss.History:
@@ -59,11 +59,9 @@ STAGES = [ss.Stage(0.01, 0.03, 0.01, iters=1), ss.Stage(0.1, 0.5, 0.1, iters=1)]
 
 ON_A_TASK = [
     Entry("find_lr", _on(ss.find_lr, **FEW, budget="1 run")),
-    Entry(
-        "tune", _on(ss.tune, **FEW, batch_sizes=4, schedules=["fixed", "cosine"], budget="4 runs"), places=2
-    ),
+    Entry("tune", _on(ss.tune, **FEW, batch_sizes=4, schedules=["fixed", "cosine"], budget="4 runs")),
     Entry("range_test", _on(ss.range_test, steps=4, loss="val"), answers=False),
-    Entry("range_test zoom", _on(ss.range_test, stages=STAGES, zoom=True), answers=False, places=2),
+    Entry("range_test zoom", _on(ss.range_test, stages=STAGES, zoom=True), answers=False),
     Entry("noise_scale", _on(ss.noise_scale, **LR, checkpoints=[2], examples=8, micro_batch=1)),
     Entry("noise_scale tried", _on(ss.noise_scale, **LR, checkpoints=[1], examples=8)),
     Entry("sharpness", _on(ss.sharpness, **LR, checkpoints=[0, 2], subset=8, products=2)),
@@ -72,9 +70,7 @@ ON_A_TASK = [
     Entry("critical_batch", _on(ss.critical_batch, **SIZES), survives=("exception",), places=1),
     # A batch size that fails while its pace is taken is named, as by throughput.
     Entry("find_batch_size", _on(ss.find_batch_size, **SIZES), survives=("exception",), places=1),
-    Entry(
-        "scale_lr", _on(ss.scale_lr, to=8, batch_sizes=[4, 6, 8], **LR, **ALONE, budget="1200 runs"), places=2
-    ),
+    Entry("scale_lr", _on(ss.scale_lr, to=8, batch_sizes=[4, 6, 8], **LR, **ALONE, budget="1200 runs")),
     Entry("scale_lr rule", _on(ss.scale_lr, to=8, rule="adascale", **LR)),
     Entry("find_warmup", _on(ss.find_warmup, **LR, warmups=[0, 2], steps=4, **ALONE)),
     Entry(

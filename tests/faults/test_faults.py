@@ -1,7 +1,7 @@
 """Whatever goes wrong in the middle of a measurement, everything is as it was, and training goes on.
 
 Each entry point is disturbed at every third call of the user's loss or step, and at every third batch that is
-read, at up to three places from the start (`Entry.places`, so that the whole takes seconds). Ctrl-C comes at
+read, at up to two places from the start (`Entry.places`, so that the whole takes seconds). Ctrl-C comes at
 the last such place of the whole measurement too. `make faults` goes to every place.
 """
 
@@ -11,7 +11,7 @@ import gc
 import os
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +44,10 @@ Make = Callable[[], Users]
 
 
 @pytest.fixture(autouse=True)
-def _temporary_files_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _temporary_files_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     gc.collect()
     gc.freeze()  # what is alive by now need not be looked through again after every fault
-    yield
-    gc.unfreeze()
 
 
 def reseed() -> None:

@@ -74,11 +74,14 @@ def test_larger_batches_take_more_time_and_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    "error",
-    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("not: out of memory"), MemoryError()],
+    ("where", "error"),
+    [
+        ("forward", torch.OutOfMemoryError("CUDA out of memory")),
+        ("backward", MemoryError()),
+        ("evaluation", RuntimeError("not: out of memory")),
+    ],
 )
-@pytest.mark.parametrize("where", ["forward", "backward", "evaluation"])
-def test_running_out_of_memory_is_caught_and_that_size_not_returned(error: Exception, where: str) -> None:
+def test_running_out_of_memory_is_caught_and_that_size_not_returned(where: str, error: Exception) -> None:
     task = digits_task(model=lambda: Limited(250, error, where))
     result = throughput(task, progress=False)
     assert result.largest is not None

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stepsize._progress import Deadline, OutOfTimeError, Reporter
+from stepsize.decide.advice import Advice
 from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import find_lr
 from stepsize.decide.rehearsal import Rehearsal, Shape, merged, rehearse
@@ -99,14 +100,10 @@ class BestRates:
         lr = self._lr
         if lr is None:
             self._reporter.phase("where to begin")
-            found = find_lr(
-                self._tasks[self._at], schedule=self._schedule, budget=FIRST, progress=self._reporter
-            )
-            self.beginning, lr = found.cost, found.lr
-            if found.status == "interrupted":
-                raise KeyboardInterrupt
-            if lr is None and found.status == "out_of_time":
+            found = self._found(FIRST) or self._found(None)  # a short search may see no progress yet
+            if found is None:
                 raise OutOfTimeError
+            lr = found.lr
             if lr is None:
                 self.no_rate = found.why
                 return
@@ -118,6 +115,15 @@ class BestRates:
                 self.warnings.append(f"at batch {size:,} no rate learns in {self._steps(size):,} updates")
             else:
                 known[size] = best
+
+    def _found(self, budget: str | None) -> Advice | None:
+        """The rate at the batch size to begin with; None where the time did not suffice."""
+        task = self._tasks[self._at]
+        found = find_lr(task, schedule=self._schedule, budget=budget, progress=self._reporter)
+        self.beginning = self.beginning + found.cost
+        if found.status == "interrupted":
+            raise KeyboardInterrupt
+        return None if found.lr is None and found.status == "out_of_time" else found
 
     def rows(self) -> list[BestRate]:
         """What has been measured, batch sizes rising."""

@@ -61,8 +61,8 @@ def find_lr(
 
     The same task, arguments and seed on the same machine with the same number of threads give the same
     advice, unless the budget is a time. Nothing of the task is changed. Ctrl-C returns what is known so far,
-    with status "interrupted", and a budget in seconds that ends too soon does so with "out_of_time". The step
-    of a probe is tried on two updates first: nothing is known until then, and Ctrl-C is raised.
+    with status "interrupted", and a budget that ends too soon does so with "out_of_time". The step of a probe
+    is tried on two updates first: nothing is known until then, and Ctrl-C is raised.
 
     Args:
         task: what to train; or a `Probe`, a training loop of one's own.
@@ -128,9 +128,8 @@ def _search(task: Trainable, search: Search) -> Verdict:
     rehearsals = search.rehearsals
     try:
         search.run()
-        last = rehearsals[-1]
-        if last.best is not None and last.steps < task.steps and not learns(last):
-            search.full_length()
+        if _nothing_yet(task, rehearsals[-1]):
+            search.lengthen()
         verdict = _judged(task, rehearsals)
         while verdict.lr is not None and verdict.shift is not None and verdict.doubt > DOUBT:
             if not search.refine(verdict.lr, verdict.shift):
@@ -145,6 +144,11 @@ def _search(task: Trainable, search: Search) -> Verdict:
     except KeyboardInterrupt:
         return known_so_far("interrupted", rehearsals, search.bracket)
     return _judged(task, rehearsals)
+
+
+def _nothing_yet(task: Trainable, last: Rehearsal) -> bool:
+    """Whether a rehearsal was too short to learn anything."""
+    return last.best is not None and last.steps < task.steps and not learns(last)
 
 
 def _judged(task: Trainable, rehearsals: list[Rehearsal]) -> Verdict:

@@ -54,9 +54,6 @@ REFINED, ANEW = 4.0, 5
 KEPT = 0.5
 """Share of a shorter rehearsal's progress that a longer one makes at the least, unless it breaks down."""
 
-FULL_LENGTH = 6
-"""Rates that a stack holds at full length where shorter rehearsals learned nothing: a factor of ten."""
-
 BELOW_BROKEN = 3
 """Steps of the weeding grid from the rate that broke down in the range test to the middle of those that a
 round without a stack starts with: a factor of ten."""
@@ -134,9 +131,7 @@ class Search:
         last, affordable = self.rehearsals[-1], self._allowed() - self._spent
         if last.steps == self._task.steps:
             return self._one_more_seed(last, affordable)
-        lengths = [round(share * self._task.steps) for share in SHARES]
-        plans = [self._longer(length) for length in lengths if length >= LONGER * last.steps]
-        plan = next((plan for plan in plans if plan.cost <= affordable), None)
+        plan = self._longest(affordable)
         if plan is None:
             return False
         way = math.log(plan.last / last.steps) / -math.log(last.share)
@@ -145,6 +140,30 @@ class Search:
         self._reporter.expect(plan.last * plan.rates)
         self._round(grid, plan.last, self.seeds[:1], factor, f"in doubt, {plan.last:,} updates", plan)
         return True
+
+    def lengthen(self) -> bool:
+        """Go on from a round that learned nothing with some rates about its best one, over the whole horizon.
+
+        Or over as much of it as a budget pays for; False if that is no more than what was tried.
+        """
+        last = self.rehearsals[-1]
+        assert last.best is not None
+        affordable = math.inf if self._budget is None else self._allowed() - self._spent
+        plan = self._longest(affordable)
+        if plan is None:
+            return False
+        grid = centred(float(last.lrs[last.best]), plan.rates, DECIDE_FACTOR)
+        self._reporter.expect(plan.last * plan.rates)
+        phase = f"no progress yet: {plan.last:,} updates"
+        self._round(grid, plan.last, self.seeds[:1], DECIDE_FACTOR, phase, plan)
+        return True
+
+    def _longest(self, affordable: float) -> Plan | None:
+        """The longest rehearsal of a few rates that can be paid for and goes well beyond the last one."""
+        least = min(self._task.steps, LONGER * self.rehearsals[-1].steps)
+        lengths = [round(share * self._task.steps) for share in SHARES]
+        plans = [self._longer(length) for length in lengths if length >= least]
+        return next((plan for plan in plans if plan.cost <= affordable), None)
 
     def _longer(self, length: int) -> Plan:
         """The cheapest way to rehearse a few rates: a stack that is recorded already, a new one, or none."""
@@ -182,16 +201,6 @@ class Search:
         left = self._budget.seconds - (time.perf_counter() - self._started)
         pace = self.bracket.cost.updates / self.bracket.cost.seconds
         return self._spent + current().first(left * pace)
-
-    def full_length(self) -> None:
-        """Rehearse some rates about the best one of the last round over the whole horizon."""
-        last = self.rehearsals[-1]
-        assert last.best is not None
-        engine = self._speed.engine(FULL_LENGTH * len(last.seeds), self._task.steps)
-        stacked = engine == "auto"
-        plan = Plan(None, self._task.steps, FULL_LENGTH, len(last.seeds), stacked, True, 0.0)
-        grid = centred(float(last.lrs[last.best]), FULL_LENGTH if stacked else FIRST, DECIDE_FACTOR)
-        self._round(grid, plan.last, last.seeds, DECIDE_FACTOR, "no progress yet: full length", plan)
 
     def _bracket(self) -> tuple[float, float]:
         """Smallest and largest rate worth rehearsing, from a range test."""

@@ -131,6 +131,12 @@ def _nothing_learned(last: Rehearsal, trained: int | None, held_out: int | None)
         f"The best of {len(last.lrs)} rates moves the held-out loss from {last.start_loss:.4g} to "
         f"{best:.4g} in {last.steps:,} updates, no more than the chance of which samples are held out."
     )
+    if last.steps < last.horizon and held_out != 1:
+        return Verdict(
+            "out_of_time",
+            f"{what} The budget pays for no more of the real run's {last.horizon:,} updates, in which it may "
+            "yet fall: pass a larger one.",
+        )
     if (held_out is not None and held_out < FEW_HELD_OUT) or (trained is not None and trained < FEW_TRAINED):
         return Verdict(
             "too_little_data",
