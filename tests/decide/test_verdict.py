@@ -14,6 +14,7 @@ from stepsize.decide import search
 from stepsize.decide.rehearsal import Rehearsal, with_more_seeds
 from stepsize.decide.speed import Speed
 from stepsize.decide.verdict import Verdict, judge
+from stepsize.estimate import Regret, resampled
 from tests.report import samples
 from tests.tasks import digits_task
 
@@ -37,6 +38,21 @@ def test_a_whole_run_is_sure_and_a_fiftieth_of_it_is_not() -> None:
     assert short.lr is not None
     assert "loses more than 5% of the progress in the real run: a larger budget" in short.why
     assert short.doubt > whole.doubt
+
+
+def test_a_cliff_close_above_the_answer_is_doubted_until_the_whole_run_was_rehearsed() -> None:
+    """Another seed's may lie lower: of one net the answer under such a cliff lost 24%."""
+
+    def added(steps: int) -> float:
+        found = samples.rehearsal(steps, RATES, 1, np.random.default_rng(0), cliff=0.8, best=0.42)
+        verdict = judged(found)
+        assert verdict.shift is not None
+        draws = resampled(found.losses, found.folds)
+        regret = Regret.measured(found.lrs, draws, found.start_loss)
+        return verdict.doubt - float(regret.expected(verdict.lr, verdict.shift))
+
+    assert added(430) > 0.01
+    assert added(860) == 0
 
 
 def test_one_held_out_sample_tells_nothing() -> None:

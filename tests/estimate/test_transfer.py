@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepsize.estimate import Regret, Shift, chance_of_losing, overfitting
-from stepsize.estimate.transfer import CLIFF, GENTLE, SLOPE, SLOPE_SPREAD, UNDER_A_CLIFF
+from stepsize.estimate.transfer import CLIFF, CLIFF_SPREAD, GENTLE, SLOPE, SLOPE_SPREAD, UNDER_A_CLIFF
 
 GRID = 0.01 * 1.25 ** np.arange(30)
 START = 2.0
@@ -38,6 +38,14 @@ def test_under_a_cliff_the_rate_falls_by_less() -> None:
     assert steep.spread == pytest.approx(UNDER_A_CLIFF * SLOPE_SPREAD * math.log(4))
     between = Shift.to_full_length(0.25, room=(CLIFF + GENTLE) / 2)
     assert between.mean == pytest.approx((1 + UNDER_A_CLIFF) / 2 * SLOPE * math.log(4))
+
+
+def test_near_a_cliff_less_is_known_and_far_from_one_nothing_changes() -> None:
+    shift = Shift(-0.1, 0.15)
+    assert shift.near_a_cliff(CLIFF) == Shift(-0.1, math.hypot(0.15, CLIFF_SPREAD))
+    assert shift.near_a_cliff(GENTLE) == shift.near_a_cliff(math.inf) == shift
+    between = shift.near_a_cliff((CLIFF + GENTLE) / 2)
+    assert between.spread == pytest.approx(math.hypot(0.15, CLIFF_SPREAD / 2))
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5, math.nan])

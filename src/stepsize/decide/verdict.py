@@ -62,7 +62,7 @@ class Verdict:
     """The status, the rate and its interval (None without an answer), and how it was reached.
 
     `doubt` is the share of the progress that the rate is expected to lose in the full run, whose curve over
-    ln(rate) lies off the last rehearsal's by `shift`.
+    ln(rate) lies off the last rehearsal's by `shift`; below a cliff that might lie elsewhere, so much the more.
     """
 
     status: AdviceStatus
@@ -196,17 +196,19 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
     draws = resampled(last.losses, last.folds)
     regret = Regret.measured(last.lrs, draws, last.start_loss)
     overfit = overfitting(last.mean, last.risen, last.start_loss)
+    room = measured.room_above(math.log(found.high * found.low) / 2)
     shift = Shift.to_full_length(
         last.share,
         located=math.hypot(LEAST_SPREAD, math.log(found.high / found.low) / 4),
-        room=measured.room_above(math.log(found.high * found.low) / 2),
+        room=room,
         overfit=overfit,
         late=last.late,
     )
     safe = last.lrs[-1] if found.cliff is None else last.lrs[last.lrs < found.cliff][-1]
     rates = np.geomspace(last.lrs[0], safe, CANDIDATES)
     lr = three_digits(float(rates[np.argmin(regret.expected(rates, shift))]))
-    doubt = float(regret.expected(lr, shift))
+    wary = shift if last.steps == last.horizon else shift.near_a_cliff(room)
+    doubt = float(regret.expected(lr, wary))
     chance = chance_of_losing(MUCH, lr, last.lrs, draws, last.start_loss, shift)
     if status == "ok" and chance > LIKELY:
         status = "uncertain"
