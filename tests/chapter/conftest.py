@@ -14,7 +14,7 @@ TINY = Settings(seeds=2, epochs=1, images=1_280, held=200, quick=True)
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Chapter:
-    """Every section, by one process; where there are several tests at once, what one has run serves the others."""
+    """Every section, by one process; of several workers the first one leaves it to the others."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return run(settings=TINY, workers=1, progress=False)
     kept: Path = tmp_path_factory.getbasetemp().parent / "chapter.json"

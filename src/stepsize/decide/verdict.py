@@ -62,7 +62,7 @@ class Verdict:
     """The status, the rate and its interval (None without an answer), and how it was reached.
 
     `doubt` is the share of the progress that the rate is expected to lose in the full run, whose curve over
-    ln(rate) lies off the last rehearsal's by `shift`; below a cliff that might lie elsewhere, so much the more.
+    ln(rate) lies off the last rehearsal's by `shift`; the more, below a cliff that may lie elsewhere.
     """
 
     status: AdviceStatus

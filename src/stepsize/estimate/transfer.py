@@ -22,8 +22,8 @@ UNDER_A_CLIFF = 0.5
 but the curvature of a net grows while it trains (Cohen et al. 2021, 2103.00065)."""
 
 CLIFF_SPREAD = 0.2
-"""Standard deviation in ln(rate) of where a cliff lies, from seed to seed: 0.15 in the median over 35 nets, 0.22
-in the mean square (docs/method.md)."""
+"""Standard deviation in ln(rate) of where a cliff lies, from seed to seed: 0.15 in the median over 35 nets,
+0.22 in the mean square (docs/method.md)."""
 
 OVERFITTED = -1.0
 """d ln(best rate) / d ln(length) where over-fitting bounds the rate: what it bounds is rate times updates,
