@@ -46,6 +46,7 @@ def test_a_cliff_close_above_the_answer_is_doubted_until_the_whole_run_was_rehea
     def added(steps: int) -> float:
         found = samples.rehearsal(steps, RATES, 1, np.random.default_rng(0), cliff=0.8, best=0.42)
         verdict = judged(found)
+        assert verdict.lr is not None
         assert verdict.shift is not None
         draws = resampled(found.losses, found.folds)
         regret = Regret.measured(found.lrs, draws, found.start_loss)
