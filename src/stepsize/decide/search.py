@@ -141,22 +141,20 @@ class Search:
         self._round(grid, plan.last, self.seeds[:1], factor, f"in doubt, {plan.last:,} updates", plan)
         return True
 
-    def lengthen(self) -> bool:
-        """Go on from a round that learned nothing with some rates about its best one, over the whole horizon.
+    def lengthen(self) -> None:
+        """Go on from a round that learned nothing, with rates about its best one, over the whole horizon.
 
-        Or over as much of it as a budget pays for; False if that is no more than what was tried.
+        Over less of it where a budget pays for no more, and not at all where it pays for nothing longer.
         """
         last = self.rehearsals[-1]
         assert last.best is not None
         affordable = math.inf if self._budget is None else self._allowed() - self._spent
         plan = self._longest(affordable)
-        if plan is None:
-            return False
-        grid = centred(float(last.lrs[last.best]), plan.rates, DECIDE_FACTOR)
-        self._reporter.expect(plan.last * plan.rates)
-        phase = f"no progress yet: {plan.last:,} updates"
-        self._round(grid, plan.last, self.seeds[:1], DECIDE_FACTOR, phase, plan)
-        return True
+        if plan is not None:
+            grid = centred(float(last.lrs[last.best]), plan.rates, DECIDE_FACTOR)
+            self._reporter.expect(plan.last * plan.rates)
+            phase = f"no progress yet, {plan.last:,} updates"
+            self._round(grid, plan.last, self.seeds[:1], DECIDE_FACTOR, phase, plan)
 
     def _longest(self, affordable: float) -> Plan | None:
         """The longest rehearsal of a few rates that can be paid for and goes well beyond the last one."""
