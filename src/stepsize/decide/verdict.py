@@ -225,7 +225,7 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
         high=max(lr, three_digits(high)),
         expected_loss=found.best_loss,
         prices=_prices(last, found, lr, lambda rate: float(regret.expected(rate, shift))),
-        warnings=warnings(last, found, lr, doubt),
+        warnings=warnings(last, found, lr, float(regret.expected(lr, shift))),
         doubt=doubt,
         shift=shift,
     )
