@@ -63,6 +63,18 @@ SHAPES: dict[str, Shape] = {}
 """Every shape by name."""
 COMPOSITIONS: dict[str, Callable[..., Schedule]] = {}
 """Names that stand for a schedule made of shapes."""
+ELSEWHERE = {
+    "constant": "fixed",
+    "cosineannealing": "cosine",
+    "cosineannealingwarmrestarts": "warm_restarts",
+    "sgdr": "warm_restarts",
+    "exponential": "exp",
+    "polynomial": "poly",
+    "cyclic": "triangular",
+    "reduceonplateau": "plateau",
+    "trapezoidal": "wsd",
+}
+"""What torch and others call a shape, in lower case without underscores and "LR", and what it is here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +241,8 @@ def maker(name: str) -> Callable[..., Schedule]:
             return lambda over=None, lr=1.0, *args, **kwargs: _make(entry, lr, args, {"over": over, **kwargs})
         return lambda lr=1.0, *args, **kwargs: _make(entry, lr, args, kwargs)
     known = sorted([*SHAPES, *COMPOSITIONS])
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    bare = name.lower().replace("_", "").removesuffix("lr")
+    near = [ELSEWHERE[bare]] if bare in ELSEWHERE else difflib.get_close_matches(name, known, 1, 0.5)
     raise ValueError(
         f"there is no schedule named {name!r}"
         + (f": did you mean {near[0]!r}?" if near else f": known are {', '.join(known)}")
