@@ -101,6 +101,11 @@ class Onward:
     def __init__(self, reporter: Reporter) -> None:
         self._reporter, self._done = reporter, 0
 
+    @classmethod
+    def of(cls, reporter: Reporter) -> Onward:
+        """Itself, if it is one already."""
+        return reporter if isinstance(reporter, cls) else cls(reporter)
+
     def expect(self, updates: int) -> None:
         self._reporter.expect(self._done + updates)
 

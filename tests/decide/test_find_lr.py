@@ -10,15 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from msgspec import structs
 from torch import nn
 
 import stepsize as ss
 from stepsize._progress import OutOfTimeError
 from stepsize.datasets import mnist_task
 from stepsize.datasets.tasks import mnist_cnn_task
-from stepsize.decide.search import collapsed
-from tests.report import samples
 from tests.tasks import dense_grid, digits_task, net
 
 
@@ -260,37 +257,6 @@ def test_a_budget_that_ends_early_is_no_missing_bracket() -> None:
     assert len(late.rehearsals) == 1
     weeded = late.rehearsals[0]
     assert weeded.best not in (None, 0, len(weeded.lrs) - 1)
-
-
-def test_an_answer_in_doubt_is_rehearsed_for_longer() -> None:
-    told: list[str] = []
-
-    class Listening:
-        def expect(self, updates: int) -> None: ...
-
-        def phase(self, name: str) -> None:
-            told.append(name)
-
-        def advance(self, updates: int) -> None: ...
-
-    advice = ss.find_lr(digits_task(model=wide, steps=1000), progress=Listening())
-    doubted = {name for name in told if name.startswith("in doubt")}
-    assert doubted
-    assert len(advice.rehearsals) == 2 + len(doubted)
-    lengths = [rehearsal.steps for rehearsal in advice.rehearsals]
-    assert lengths == sorted(lengths)
-    assert lengths[-1] == 1000
-
-
-def test_rates_at_which_a_longer_rehearsal_breaks_down_are_left_downwards() -> None:
-    """With the best rate amid the others there would be no edge to go on from."""
-    generator = np.random.default_rng(0)
-    shorter = samples.rehearsal(50, np.geomspace(0.1, 1.6, 5), 1, generator)
-    longer = samples.rehearsal(200, np.geomspace(0.1, 1.6, 5), 1, generator)
-    assert not collapsed(longer, shorter)
-    flat = 2.3 - 0.01 * np.array([[1.0, 2.0, 3.0, 2.0, 1.0]])
-    assert collapsed(structs.replace(longer, losses=flat), shorter)
-    assert not collapsed(longer, structs.replace(shorter, losses=np.full((1, 5), np.inf)))
 
 
 def test_ctrl_c_in_doubt_keeps_the_answer() -> None:

@@ -76,6 +76,29 @@ def test_folds_that_name_other_rates_leave_a_whole_run_uncertain() -> None:
     assert judged(torn).status == "uncertain"
 
 
+def test_what_a_shorter_rehearsal_has_learned_is_no_luck_in_a_longer_one() -> None:
+    """A seed that starts close to its end may gain no more than the luck of the folds; it has learned."""
+    shorter, longer = made_up(215), made_up(430, seed=1)
+    alike = np.linspace(-0.3, 0.3, 4)
+    noisy = structs.replace(longer, start_folds=frozen(longer.folds[:, longer.best] + 0.01 + alike))
+    noisy = structs.replace(noisy, curves=frozen(np.minimum(noisy.curves, noisy.losses.min() + 0.01)))
+    assert judge([noisy], trained=1000, held_out=1000).lr is None
+    assert judge([shorter, noisy], trained=1000, held_out=1000).lr is not None
+
+
+def test_rates_that_all_fare_alike_in_a_shorter_rehearsal_decide_nothing() -> None:
+    """A plateau that the whole run leaves, at rates which the short one did not tell from the others."""
+    found = made_up(215, lrs=np.geomspace(0.2, 0.8, 4))
+    level = found.losses.mean() + 1e-4 * np.array([[2.0, 1.0, 2.0, 3.0]])
+    plateau = structs.replace(
+        found, losses=frozen(level), folds=frozen(np.repeat(level[:, :, None], 4, axis=2))
+    )
+    assert judged(plateau).status == "uncertain"
+    assert judged(plateau).doubt == 1.0
+    assert "fare alike" in judged(plateau).why
+    assert judged(structs.replace(plateau, horizon=215)).status == "ok"
+
+
 def test_a_grid_goes_on_where_a_further_seed_moves_the_best_rate_to_its_edge(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

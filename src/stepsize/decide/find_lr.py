@@ -173,7 +173,7 @@ def _advice(task: Trainable, schedule: Schedule, search: Search, verdict: Verdic
     warnings = [*(task.warnings if isinstance(task, ProbeRun) else ()), *verdict.warnings]
     if task.loss_kind != "validation":
         warnings.append(f"no validation data was given: rates were judged on {_JUDGED[task.loss_kind]}")
-    reasons = {r.engine_reason for r in search.rehearsals if r.engine_reason}
+    reasons = {search.obstacle, *(r.engine_reason for r in search.rehearsals)} - {""}
     warnings += [f"trained one run after another, not as a stack: {reason}" for reason in sorted(reasons)]
     seeds = max((r.seeds for r in search.rehearsals), key=len, default=search.seeds[:1])
     return Advice(

@@ -10,15 +10,15 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from stepsize._progress import Reporter
+from stepsize._progress import Onward, Reporter
 from stepsize._ranks import current
 from stepsize.decide.bracket import bracket
 from stepsize.decide.budget import Budget
 from stepsize.decide.grids import between, beyond, centred, edge, spaced
+from stepsize.decide.outcomes import best_words, centre, collapsed
 from stepsize.decide.plan import (
     DECIDE_FACTOR,
     DECIDED,
@@ -37,9 +37,9 @@ from stepsize.decide.plan import (
 )
 from stepsize.decide.rehearsal import Rehearsal, Shape, affordable_average, merged, rehearse, with_more_seeds
 from stepsize.decide.speed import RECORDING, Speed
-from stepsize.estimate import Shift, basin
+from stepsize.estimate import Shift
 from stepsize.measure.curve import Curve
-from stepsize.training import Cost, Records
+from stepsize.training import Cost, NotStackableError, Records
 from stepsize.training.probed import Trainable
 
 EXTENSIONS = 4, 8
@@ -51,8 +51,9 @@ LONGER = 1.5
 REFINED, ANEW = 4.0, 5
 """Rates that such a round tries without a stack, on average, and in a stack that is recorded for it."""
 
-KEPT = 0.5
-"""Share of a shorter rehearsal's progress that a longer one makes at the least, unless it breaks down."""
+FINEST = 1.2
+"""Between the rates of such a round at least: a wide stack reaches further rather than looking closer, since
+the luck of a seed may have led it to a wrong place."""
 
 BELOW_BROKEN = 3
 """Steps of the weeding grid from the rate that broke down in the range test to the middle of those that a
@@ -63,7 +64,10 @@ _log = logging.getLogger("stepsize")
 
 
 class Search:
-    """Runs the rounds; `bracket` and `rehearsals` hold what has been measured so far."""
+    """Runs the rounds; `bracket` and `rehearsals` hold what has been measured so far.
+
+    `obstacle` says why the task is trained one run after another, as far as it is no stack.
+    """
 
     def __init__(
         self,
@@ -81,11 +85,13 @@ class Search:
         self.seeds = tuple(task.seed + i for i in range(MOST_SEEDS if seeds is None else seeds))
         self.lr_min, self.lr_max = lr_min, lr_max
         self._started = time.perf_counter()
-        self._reporter = reporter if budget is None else budget.clocked(reporter)
+        onward = Onward.of(reporter)
+        self._reporter = onward if budget is None else budget.clocked(onward)
         self._speed: Speed
         self._records = Records()
         self._spent = 0.0
         self._width = 0  # members of the stack that was recorded last
+        self.obstacle = ""
         self.bracket: Curve | None = None
         self.rehearsals: list[Rehearsal] = []
 
@@ -99,7 +105,15 @@ class Search:
     def run(self) -> None:
         """Bracket, weed, decide."""
         self._speed = Speed.of(self._task)
+        self.obstacle = self._speed.obstacle
         low, high = self._bracket()
+        try:
+            self._decide(low, high)
+        except NotStackableError as error:  # found by the first stack that was tried, before it trained
+            self._not_stacked(str(error))
+            self._decide(low, high)
+
+    def _decide(self, low: float, high: float) -> None:
         span = math.log(high / low)
         plan = self._plan(span)
         self._expect(plan)
@@ -109,8 +123,6 @@ class Search:
             weeded = self._weed(high, plan)
             if weeded.best is None or not np.isfinite(weeded.start_loss):
                 return
-            if plan.stacked and not self._speed.stacks:
-                plan = self._plan(span)  # what was paid for as a stack is dearer without
             grid = self._around(weeded, plan)
         phase = f"deciding, {plan.last:,} updates"
         seeds = self.seeds[: plan.seeds]
@@ -135,10 +147,12 @@ class Search:
         if plan is None:
             return False
         way = math.log(plan.last / last.steps) / -math.log(last.share)
-        factor = min(DECIDE_FACTOR, math.exp(2 * REACH * shift.spread / (plan.rates - 1)))
+        factor = min(DECIDE_FACTOR, max(FINEST, math.exp(2 * REACH * shift.spread / (plan.rates - 1))))
         grid = centred(lr * math.exp((way - 1) * shift.mean), plan.rates, factor)
         self._reporter.expect(plan.last * plan.rates)
-        self._round(grid, plan.last, self.seeds[:1], factor, f"in doubt, {plan.last:,} updates", plan)
+        # A seed that has not been used yet: the last one's luck would repeat.
+        seeds = sorted(self.seeds, key=lambda seed: seed in last.seeds)
+        self._round(grid, plan.last, seeds[:1], factor, f"in doubt, {plan.last:,} updates", plan)
         return True
 
     def lengthen(self) -> None:
@@ -158,9 +172,9 @@ class Search:
 
     def _longest(self, affordable: float) -> Plan | None:
         """The longest rehearsal of a few rates that can be paid for and goes well beyond the last one."""
-        least = min(self._task.steps, LONGER * self.rehearsals[-1].steps)
-        lengths = [round(share * self._task.steps) for share in SHARES]
-        plans = [self._longer(length) for length in lengths if length >= least]
+        least = min(self._task.steps, round(LONGER * self.rehearsals[-1].steps))
+        lengths = {least, *(round(share * self._task.steps) for share in SHARES)}
+        plans = [self._longer(length) for length in sorted(lengths, reverse=True) if length >= least]
         return next((plan for plan in plans if plan.cost <= affordable), None)
 
     def _longer(self, length: int) -> Plan:
@@ -218,12 +232,11 @@ class Search:
         return best_plan(steps, span, self._allowed() - self._spent, self._speed, self._wanted_seeds)
 
     def _expect(self, plan: Plan) -> None:
-        """Member-updates that a search without surprises takes, for the progress display."""
-        assert self.bracket is not None
+        """Member-updates to come in a search without surprises, for the progress display."""
         weeded, decided = (plan.rates, plan.rates) if plan.stacked else (WEEDED, DECIDED)
         weeding = 0 if plan.weed is None else round(plan.weed * weeded)
         rates = plan.rates if plan.weed is None else round(decided)
-        self._reporter.expect(self.bracket.cost.updates + weeding + plan.last * rates * plan.seeds)
+        self._reporter.expect(weeding + plan.last * rates * plan.seeds)
 
     def _weed(self, high: float, plan: Plan) -> Rehearsal:
         """Rates of one seed below the one that broke down, then on towards the best."""
@@ -239,7 +252,7 @@ class Search:
         """Rates about where the weeding round lets the best of the last round expect."""
         shift = Shift.to_full_length(weeded.steps / plan.last, located=LOCATED)
         return centred(
-            _centre(weeded) * math.exp(shift.mean), plan.rates if plan.stacked else FIRST, DECIDE_FACTOR
+            centre(weeded) * math.exp(shift.mean), plan.rates if plan.stacked else FIRST, DECIDE_FACTOR
         )
 
     def _round(
@@ -273,6 +286,9 @@ class Search:
         self._reporter.phase(phase)
         told = self._task.name, phase, len(lrs), float(np.min(lrs)), float(np.max(lrs)), len(seeds)
         _log.info("%s: %s: %d rates from %.3g to %.3g, %d seeds", *told)
+        # Before a first stack has worked, a task that is none must not be trained at a stack's many rates.
+        stacked = plan.stacked and self._speed.stacks
+        untried = not self.rehearsals and not self._width
         result = rehearse(
             self._task,
             self._shape,
@@ -280,14 +296,13 @@ class Search:
             seeds=seeds,
             steps=steps,
             averaged=affordable_average(self._task, self._shape, steps),
-            engine="auto" if plan.stacked and self._speed.stacks else "loop",
+            engine=("stack" if untried else "auto") if stacked else "loop",
             records=self._records,
             progress=self._reporter.advance,
         )
-        _log.info("%s: %s: %s", self._task.name, phase, _best_words(result))
+        _log.info("%s: %s: %s", self._task.name, phase, best_words(result))
         if result.engine_reason:
-            _log.info("%s: trained one run after another: %s", self._task.name, result.engine_reason)
-            self._speed = replace(self._speed, stacks=False)
+            self._not_stacked(result.engine_reason)
         if result.engine == "loop":
             self._spent += self._speed.looped(len(lrs), steps) * len(seeds)
         else:
@@ -296,6 +311,10 @@ class Search:
             self._spent += self._speed.stacked(members, steps) + recording
             self._width = members
         return result
+
+    def _not_stacked(self, why: str) -> None:
+        _log.info("%s: trained one run after another: %s", self._task.name, why)
+        self._speed, self.obstacle = self._speed.without_stack(why), why
 
     def _more(self, result: Rehearsal, side: int, factor: float, count: int, *, stacked: bool) -> np.ndarray:
         """Further rates on a side, −1 or 1, of those tried; none on side 0, or where the loss is no number.
@@ -310,31 +329,3 @@ class Search:
         if not outside.size:
             return outside
         return np.concatenate([outside, between(result.lrs, side, within)])
-
-
-def collapsed(longer: Rehearsal, shorter: Rehearsal) -> bool:
-    """Whether no rate of the longer rehearsal gets anywhere near what the shorter one came to.
-
-    Then all of them are too high for it: what they learn breaks down later on.
-    """
-    if shorter.best is None or longer.best is None:
-        return False
-    gained = shorter.start_loss - shorter.mean[shorter.best]
-    return bool(gained > 0 and longer.start_loss - longer.mean[longer.best] < KEPT * gained)
-
-
-def _best_words(result: Rehearsal) -> str:
-    if result.best is None:
-        return "every rate diverged"
-    loss, place = result.mean[result.best], result.best
-    start = f"{result.start_loss:.4g} at the start"
-    return f"lowest held-out loss {loss:.4g} at rate {result.lrs[place]:.3g}, {start}"
-
-
-def _centre(result: Rehearsal) -> float:
-    """The middle, in log rate, of the rates that lose at most 2%, or the best one if nothing was learned."""
-    assert result.best is not None
-    if not result.mean[result.best] < result.start_loss:
-        return float(result.lrs[result.best])
-    near = basin(result.lrs, result.losses, result.start_loss, share=0.02)
-    return math.sqrt(near.low * near.high)

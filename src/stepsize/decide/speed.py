@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,8 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stepsize._rng import isolated_rng
 from stepsize.decide.budget import Budget
-from stepsize.training import EngineName, Member, train
+from stepsize.task import Task
+from stepsize.training import EngineName, Member, NotStackableError, train
 from stepsize.training.evaluation import evaluation_updates
+from stepsize.training.obstacles import refuse_known
 from stepsize.training.probed import ProbeRun, Trainable
 
 RECORDING, RESTART = 80.0, 25.0
@@ -84,12 +86,14 @@ class Speed:
 
     A stack of K members takes 1 + (K − 1)·`member` for an update, since its members share the calls to torch
     and only the arithmetic is done for each, and `RECORDING` to set up. `evaluation` is what one member's
-    held-out loss costs. `stacks` is False once the task has turned out not to stack.
+    held-out loss costs. `stacks` is False once the task is known not to stack, and `obstacle` says why if its
+    user may wonder.
     """
 
     member: float
     evaluation: float
     stacks: bool = True
+    obstacle: str = ""
 
     @classmethod
     def of(cls, task: Trainable) -> Speed:
@@ -107,15 +111,22 @@ class Speed:
         work += PER_WEIGHT * sum(p.numel() for p in weights)
         calls = CALLS.get(task.device.type, CALLS["cuda"]) * max(1, len(weights))
         member = max(LEAST, work / (work + calls))
-        return cls(member=member, evaluation=member * evaluation_updates(task))
+        speed = cls(member=member, evaluation=member * evaluation_updates(task))
+        obstacle = _known_obstacle(task, model)
+        return speed.without_stack(obstacle) if obstacle else speed
+
+    def without_stack(self, obstacle: str) -> Speed:
+        """The same for a task that has turned out not to stack."""
+        return replace(self, stacks=False, obstacle=obstacle)
 
     def cost(self, members: int, steps: int) -> float:
         """What so many members cost by the cheaper engine, recording and held-out losses included."""
         return min(self.looped(members, steps), self.stacked(members, steps) + RECORDING)
 
     def engine(self, members: int, steps: int) -> EngineName:
-        """The engine that takes less time for it."""
-        return "auto" if self.stacked(members, steps) + RECORDING < self.looped(members, steps) else "loop"
+        """The engine that takes less time for it, or that finds the obstacle again, to tell it."""
+        quicker = self.stacked(members, steps) + RECORDING < self.looped(members, steps)
+        return "auto" if quicker or self.obstacle else "loop"
 
     def looped(self, members: int, steps: int) -> float:
         """What so many members cost one after another; their start is evaluated once."""
@@ -126,3 +137,11 @@ class Speed:
         if not self.stacks:
             return math.inf
         return RESTART + steps * (1 + (members - 1) * self.member) + (members + 1) * self.evaluation
+
+
+def _known_obstacle(task: Task, model: nn.Module) -> str:
+    try:
+        refuse_known(model, task.make_optimizer(model, 1.0))
+    except NotStackableError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,150 @@
+"""The rounds of a search: longer where in doubt, and not as many runs as a stack has members."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from msgspec import structs
+from torch import nn
+
+import stepsize as ss
+from stepsize.decide import search
+from stepsize.decide.outcomes import collapsed
+from stepsize.decide.rehearsal import Rehearsal, Shape
+from stepsize.decide.search import FINEST
+from stepsize.decide.speed import Speed
+from stepsize.estimate import Shift
+from tests.decide.test_find_lr import wide
+from tests.report import samples
+from tests.tasks import digits_task, net
+
+
+class Listening:
+    """A reporter that keeps the phases, what is expected in all, and what is done when it is expected."""
+
+    def __init__(self) -> None:
+        self.phases: list[str] = []
+        self.expected: list[tuple[int, int]] = []
+        self.done = 0
+
+    def expect(self, updates: int) -> None:
+        self.expected.append((updates, self.done))
+
+    def phase(self, name: str) -> None:
+        self.phases.append(name)
+
+    def advance(self, updates: int) -> None:
+        self.done += updates
+
+
+def test_an_answer_in_doubt_is_rehearsed_for_longer_with_another_seed() -> None:
+    told = Listening()
+    advice = ss.find_lr(digits_task(model=wide, steps=1000), progress=told)
+    doubted = {name for name in told.phases if name.startswith("in doubt")}
+    assert doubted
+    assert len(advice.rehearsals) == 2 + len(doubted)
+    lengths = [rehearsal.steps for rehearsal in advice.rehearsals]
+    assert lengths == sorted(lengths)
+    assert lengths[-1] == 1000
+    before, last = advice.rehearsals[-2:]
+    assert not set(before.seeds) & set(last.seeds)  # whose luck would come again
+    assert all(expected > done for expected, done in told.expected)
+
+
+def made_up_search(patch: pytest.MonkeyPatch, speed: Speed, steps: int = 860) -> tuple[search.Search, Any]:
+    """A search whose rehearsals are made up, and a list of what it asks of them."""
+    asked: list[tuple[int, np.ndarray]] = []
+
+    def fake(
+        task: ss.Task, shape: Any, lrs: np.ndarray, *, seeds: list[int], steps: int, **_: Any
+    ) -> Rehearsal:
+        asked.append((steps, np.sort(lrs)))
+        found = samples.rehearsal(steps, asked[-1][1], 1, np.random.default_rng(0), cliff=1e9)
+        engine = "stack" if speed.stacks else "loop"
+        return structs.replace(found, seeds=tuple(seeds), engine=engine, horizon=task.steps)
+
+    patch.setattr(search, "rehearse", fake)
+    patch.setattr(Speed, "of", classmethod(lambda cls, task: speed))
+    task = digits_task(steps=steps)
+    shape = Shape.of(ss.Schedule.parse("fixed"), task)
+    made = search.Search(task, shape, seeds=None, lr_min=1e-7, lr_max=1e3, budget=None, reporter=Listening())
+    return made, asked
+
+
+def test_a_wide_stack_in_doubt_reaches_further_instead_of_looking_closer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A seed liked 0.28 by luck, and sixteen rates from 0.21 to 0.47 followed, on a hundred irises."""
+    searched, asked = made_up_search(monkeypatch, Speed(member=0.01, evaluation=0.1), steps=200)
+    searched.run()
+    assert searched.refine(0.4, Shift(0.0, 0.1))
+    assert len(asked[-1][1]) > 8
+    assert np.diff(np.log(asked[-1][1])).min() == pytest.approx(math.log(FINEST))
+
+
+def test_where_half_of_the_run_is_too_dear_less_of_it_is_rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched, asked = made_up_search(monkeypatch, Speed(member=1.0, evaluation=5.0, stacks=False))
+    searched.run()
+    last = asked[-1][0]
+    assert last == 215
+    searched._spent = (
+        4 * 860 - 4 * 430
+    )  # what is left of four runs pays for four rates over half, but for their losses
+    assert searched.refine(0.4, Shift(0.0, 0.3))
+    assert asked[-1][0] == round(1.5 * last)
+    assert not searched.refine(0.4, Shift(0.0, 0.3))
+
+
+def test_rates_at_which_a_longer_rehearsal_breaks_down_are_left_downwards() -> None:
+    """With the best rate amid the others there would be no edge to go on from."""
+    generator = np.random.default_rng(0)
+    shorter = samples.rehearsal(50, np.geomspace(0.1, 1.6, 5), 1, generator)
+    longer = samples.rehearsal(200, np.geomspace(0.1, 1.6, 5), 1, generator)
+    assert not collapsed(longer, shorter)
+    flat = 2.3 - 0.01 * np.array([[1.0, 2.0, 3.0, 2.0, 1.0]])
+    assert collapsed(structs.replace(longer, losses=flat), shorter)
+    assert not collapsed(longer, structs.replace(shorter, losses=np.full((1, 5), np.inf)))
+    # A seed that starts close to the end has not broken down for that.
+    lucky = structs.replace(longer, curves=np.minimum(longer.curves, longer.losses.min() + 0.1))
+    assert not collapsed(lucky, shorter)
+
+
+class Remembering(nn.Module):
+    """An LSTM over the rows of a digit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory = nn.LSTM(14, 8, batch_first=True)
+        self.out = nn.Linear(8, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.out(self.memory(x.unflatten(1, (14, 14)))[0][:, -1])
+        return scores
+
+
+class Branching(nn.Module):
+    """Asks its activations for a value, which vmap cannot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = net()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.body(x)
+        return scores * 2 if float(scores.detach().mean()) > 1e9 else scores
+
+
+@pytest.mark.parametrize(("model", "reason"), [(Remembering, "LSTM"), (Branching, "item()")])
+def test_what_does_not_stack_is_not_trained_at_a_stacks_many_rates(model: Any, reason: str) -> None:
+    """An LSTM of 300 updates took 46 runs of 75 updates, one after another, in the first round."""
+    told = Listening()
+    advice = ss.find_lr(digits_task(model=model, steps=200), progress=told)
+    assert max(len(one.lrs) * len(one.seeds) for one in advice.rehearsals) <= 12
+    assert advice.cost.runs < 5
+    assert {one.engine for one in advice.rehearsals} == {"loop"}
+    assert any(reason in warning for warning in advice.warnings)
+    assert all(expected > done for expected, done in told.expected)
