@@ -181,13 +181,14 @@ def held_out() -> DataLoader[Any]:
 
 @dataclass
 class Setting:
-    """A module, how the Trainer is set up, its data, and what a search has to be told."""
+    """A module, how the Trainer is set up, its data, what a search has to be told, and how sure it is."""
 
     module: Callable[[], lightning.LightningModule]
     trainer: dict[str, Any] = field(default_factory=dict)
     shuffle: bool = True
     datamodule: bool = False
     asked: dict[str, Any] = field(default_factory=dict)
+    status: str = "ok"
 
     def data(self, *, shuffle: bool | None = None) -> dict[str, Any]:
         """Keyword arguments of `Trainer.fit`."""
@@ -220,7 +221,9 @@ class Setting:
 SETTINGS = {
     # 9 batches an epoch: the fifth update of an epoch has one batch only
     "accumulating": Setting(WithSchedule, {"accumulate_grad_batches": 2, "gradient_clip_val": 0.5}),
-    "dicts in bfloat16": Setting(OnDicts, {"precision": "bf16-mixed"}),
+    "dicts in bfloat16": Setting(OnDicts, {"precision": "bf16-mixed"}, status="uncertain"),
     "adversarial": Setting(Adversarial, asked={"loss": "told"}),
-    "a data module": Setting(Classifier, {"max_steps": 12, "max_epochs": -1}, datamodule=True),
+    "a data module": Setting(
+        Classifier, {"max_steps": 12, "max_epochs": -1}, datamodule=True, status="uncertain"
+    ),
 }
