@@ -70,6 +70,13 @@ class Tensors:
     def subset(self, index: torch.Tensor) -> Tensors:
         return Tensors(self.take(index), len(index))
 
+    def not_finite(self) -> int:
+        """How many samples hold NaN or an infinity."""
+        broken = torch.zeros(self.size, dtype=torch.bool)
+        for leaf in self._flat[0]:
+            broken |= ~leaf.isfinite().reshape(self.size, -1).all(dim=1).cpu()
+        return int(broken.sum())
+
 
 @dataclass(frozen=True, eq=False)
 class Items:

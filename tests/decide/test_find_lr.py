@@ -16,7 +16,7 @@ import stepsize as ss
 from stepsize._progress import OutOfTimeError
 from stepsize.datasets import mnist_task
 from stepsize.datasets.tasks import mnist_cnn_task
-from tests.tasks import dense_grid, digits_task, net
+from tests.tasks import dense_grid, digits, digits_task, net
 
 
 def test_small_regret_on_small_digits() -> None:
@@ -157,6 +157,21 @@ def test_nan_at_once_diverges_everywhere() -> None:
     assert (advice.status, advice.lr) == ("diverges_everywhere", None)
     assert "before the first update" in advice.why
     assert ss.Advice.from_json(advice.to_json()).why == advice.why
+
+
+def test_samples_that_hold_no_numbers_are_counted() -> None:
+    """A search on a part of the data may miss the one that the real run meets."""
+    x, y, _, _ = digits()
+    some, many = x.clone(), x.clone()
+    some[77, 3], many[::5] = math.nan, math.inf
+    advice = ss.find_lr(digits_task(train=(some, y)))
+    assert any("the training data hold NaN or infinite values in 1 of 1,500" in w for w in advice.warnings)
+    lost = ss.find_lr(digits_task(train=(many, y)), budget="1 run")
+    assert (lost.status, lost.lr) == ("diverges_everywhere", None)
+    assert lost.why.startswith("All rates tried, 1e-07, diverged")
+    assert "300 of 1,500" in lost.why
+    held = ss.find_lr(digits_task(val=(many[:200], y[:200])))
+    assert "40 of 200" in held.why
 
 
 def test_best_at_the_allowed_edge_is_not_bracketed() -> None:

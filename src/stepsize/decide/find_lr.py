@@ -10,6 +10,7 @@ from stepsize._progress import OutOfTimeError, Reporter, Silent, reporting
 from stepsize._result import finite_or_none, provenance
 from stepsize._untouched import untouched
 from stepsize.decide.advice import Advice
+from stepsize.decide.broken_data import broken_data
 from stepsize.decide.budget import Budget
 from stepsize.decide.plan import DOUBT
 from stepsize.decide.rehearsal import Rehearsal, Shape
@@ -175,6 +176,11 @@ def _advice(task: Trainable, schedule: Schedule, search: Search, verdict: Verdic
         warnings.append(f"no validation data was given: rates were judged on {_JUDGED[task.loss_kind]}")
     reasons = {search.obstacle, *(r.engine_reason for r in search.rehearsals)} - {""}
     warnings += [f"trained one run after another, not as a stack: {reason}" for reason in sorted(reasons)]
+    broken = broken_data(task)
+    warnings += [f"{one}: a run that meets one diverges, unless model or loss mask it" for one in broken]
+    why = verdict.why
+    if verdict.status == "diverges_everywhere":
+        why = " ".join([why, *(f"Or remove or replace what is no number: {one}." for one in broken)])
     seeds = max((r.seeds for r in search.rehearsals), key=len, default=search.seeds[:1])
     return Advice(
         status=verdict.status,
@@ -183,7 +189,7 @@ def _advice(task: Trainable, schedule: Schedule, search: Search, verdict: Verdic
         lr_high=verdict.high,
         batch_size=task.batch_size,
         schedule_text=str(schedule.at(1.0 if verdict.lr is None else verdict.lr)),
-        why=verdict.why,
+        why=why,
         task=task.name,
         steps=task.steps,
         samples=task.samples,

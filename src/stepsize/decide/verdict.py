@@ -45,6 +45,9 @@ MUCH, LIKELY = 0.05, 0.2
 """An answer is uncertain where the chance that it loses more than the first is above the second: of 28 such
 answers among 296 searches 7 did, of the other 268 three (docs/method.md)."""
 
+NEARLY = 3
+"""Longer than that many times, and a rehearsal is of another kind: the one before it weeded."""
+
 CANDIDATES = 400
 """Rates among which the answer is chosen; neighbours differ by some percent at most."""
 
@@ -89,9 +92,10 @@ def judge(rehearsals: list[Rehearsal], *, trained: int | None, held_out: int | N
             "Check the loss, the initial weights and the data for NaN and infinities.",
         )
     if last.best is None:
+        tried = " to ".join(dict.fromkeys(f"{rate:.3g}" for rate in last.lrs[[0, -1]]))
         return Verdict(
             "diverges_everywhere",
-            f"All rates from {last.lrs[0]:.3g} to {last.lrs[-1]:.3g} diverged within {last.steps:,} updates. "
+            f"All rates tried, {tried}, diverged within {last.steps:,} updates. "
             "Pass a smaller lr_min, clip gradients, or add a warm-up.",
         )
     finite = last.losses[np.isfinite(last.losses)]
@@ -210,7 +214,7 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
     rates = np.geomspace(last.lrs[0], safe, CANDIDATES)
     lr = three_digits(float(rates[np.argmin(regret.expected(rates, shift))]))
     wary = shift if last.steps == last.horizon else shift.near_a_cliff(room)
-    telling = last.steps == last.horizon or not (found.low_open and found.high_open)
+    telling = _tells(rehearsals)
     doubt = float(regret.expected(lr, wary)) if telling else 1.0
     chance = chance_of_losing(MUCH, lr, last.lrs, draws, last.start_loss, shift)
     if status == "ok" and (chance > LIKELY or not telling):
@@ -232,6 +236,26 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
         doubt=doubt,
         shift=shift,
     )
+
+
+def _tells(rehearsals: list[Rehearsal]) -> bool:
+    """Whether the last rehearsal says anything of the whole run.
+
+    It does not where all of its rates lose at most `SHARE`: that may be a plateau, which only a longer run
+    leaves. Where one of less than `NEARLY` times its length was as level, they are all as good.
+    """
+    last, before = rehearsals[-1], rehearsals[-2:-1]
+    if last.steps == last.horizon or not _level(last):
+        return True
+    return any(last.steps < NEARLY * one.steps and _level(one) for one in before)
+
+
+def _level(rehearsal: Rehearsal) -> bool:
+    best = rehearsal.best
+    if best is None or not rehearsal.mean[best] < rehearsal.start_loss:
+        return False
+    found = basin(rehearsal.lrs, rehearsal.losses, rehearsal.start_loss, share=SHARE)
+    return found.low_open and found.high_open
 
 
 def _in_doubt(status: AdviceStatus, chance: float, telling: bool) -> str:
