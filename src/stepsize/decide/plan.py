@@ -38,8 +38,9 @@ half a second for a small net, and too little rehearsal is worse."""
 MOST_SEEDS = 3
 """Seeds that decide at most, unless asked for: they matter less than the length does (docs/method.md)."""
 
-FEWEST_UPDATES = 8
-"""A rehearsal is never shorter, unless the real run is."""
+FEWEST_UPDATES, FEWEST_WEEDING = 8, 16
+"""A rehearsal is never shorter, unless the real run is; nor one that weeds: after nine updates of an LSTM
+it sent the next round to rates ten times too low, whose grid then had to be extended rate by rate."""
 
 LOCATED = 0.3
 """Standard deviation of where a weeding round of one seed finds the best ln(rate)."""
@@ -111,7 +112,7 @@ def _ways(span: float, last: int, seeds: int, speed: Speed) -> Iterator[Plan]:
     """The whole bracket at once, or a shorter round before that leaves fewer rates to the last one."""
     yield from _decided(None, last, _count(span), seeds, speed)
     for part in WEEDING:
-        weed = max(FEWEST_UPDATES, round(last / part))
+        weed = max(FEWEST_WEEDING, round(last / part))
         if weed < last:
             spread = Shift.to_full_length(weed / last, located=LOCATED).spread
             yield from _decided(weed, last, _count(2 * REACH * spread), seeds, speed)
