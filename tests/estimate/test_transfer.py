@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepsize.estimate import Regret, Shift, chance_of_losing, overfitting
-from stepsize.estimate.transfer import CLIFF, CLIFF_SPREAD, GENTLE, SLOPE, SLOPE_SPREAD, UNDER_A_CLIFF
+from stepsize.estimate.transfer import (
+    CLIFF,
+    CLIFF_SPREAD,
+    GENTLE,
+    SLOPE,
+    SLOPE_SPREAD,
+    SURE_UNDER_A_CLIFF,
+    UNDER_A_CLIFF,
+)
 
 GRID = 0.01 * 1.25 ** np.arange(30)
 START = 2.0
@@ -35,7 +43,7 @@ def test_a_full_run_shifts_nothing_and_a_gentle_quarter_by_the_published_exponen
 def test_under_a_cliff_the_rate_falls_by_less() -> None:
     steep = Shift.to_full_length(0.25, room=CLIFF)
     assert steep.mean == pytest.approx(UNDER_A_CLIFF * SLOPE * math.log(4))
-    assert steep.spread == pytest.approx(UNDER_A_CLIFF * SLOPE_SPREAD * math.log(4))
+    assert steep.spread == pytest.approx(SURE_UNDER_A_CLIFF * SLOPE_SPREAD * math.log(4))
     between = Shift.to_full_length(0.25, room=(CLIFF + GENTLE) / 2)
     assert between.mean == pytest.approx((1 + UNDER_A_CLIFF) / 2 * SLOPE * math.log(4))
 
