@@ -18,9 +18,9 @@ standard deviation over tasks. On 27 small ones, of which 19 are in no benchmark
 quarter of the run is −0.37 ± 0.30; language models give −0.32 (Bjorck et al. 2024, 2409.19913)."""
 
 UNDER_A_CLIFF, SURE_UNDER_A_CLIFF = 0.75, 0.5
-"""Of the mean and of the standard deviation, what holds where a cliff bounds the rate (−0.33 ± 0.20 on eleven of
-these tasks). Of a quadratic the bound does not depend on the length; but the curvature of a net grows while it
-trains (Cohen et al. 2021, 2103.00065)."""
+"""Of the mean and of the standard deviation, what holds where a cliff bounds the rate: −0.33 ± 0.20 on eleven
+of these tasks. Of a quadratic the bound does not depend on the length; but the curvature of a net grows while
+it trains (Cohen et al. 2021, 2103.00065)."""
 
 CLIFF_SPREAD = 0.2
 """Standard deviation in ln(rate) of where a cliff lies, from seed to seed: 0.15 in the median over 35 nets,
