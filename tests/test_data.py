@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -232,3 +233,13 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
 def test_bad_data_is_named_with_a_call_that_works(data: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         as_source("train", data)
+
+
+def test_samples_that_are_not_finite_are_counted_once_each() -> None:
+    x = torch.zeros(5000, 2, 3)
+    x[7, 0, 1], x[7, 1, 1], x[4999, 1, 2] = math.nan, math.inf, -math.inf
+    y = torch.zeros(5000)
+    y[8] = math.nan
+    assert Tensors((x, y, torch.arange(5000)), 5000).not_finite() == 3
+    assert Tensors(torch.arange(10), 10).not_finite() == 0
+    assert Tensors((torch.zeros(4, 0), torch.eye(4).to_sparse()), 4).not_finite() == 0
