@@ -45,8 +45,8 @@ MUCH, LIKELY = 0.05, 0.2
 """An answer is uncertain where the chance that it loses more than the first is above the second: of 28 such
 answers among 296 searches 7 did, of the other 268 three (docs/method.md)."""
 
-NEARLY = 3
-"""Longer than that many times, and a rehearsal is of another kind: the one before it weeded."""
+PLATEAU = 0.5
+"""Share of the run from which on rates that all fare alike are all as good, and stand on no plateau."""
 
 CANDIDATES = 400
 """Rates among which the answer is chosen; neighbours differ by some percent at most."""
@@ -214,7 +214,7 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
     rates = np.geomspace(last.lrs[0], safe, CANDIDATES)
     lr = three_digits(float(rates[np.argmin(regret.expected(rates, shift))]))
     wary = shift if last.steps == last.horizon else shift.near_a_cliff(room)
-    telling = _tells(rehearsals)
+    telling = _tells(last)
     doubt = float(regret.expected(lr, wary)) if telling else 1.0
     chance = chance_of_losing(MUCH, lr, last.lrs, draws, last.start_loss, shift)
     if status == "ok" and (chance > LIKELY or not telling):
@@ -238,16 +238,13 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
     )
 
 
-def _tells(rehearsals: list[Rehearsal]) -> bool:
-    """Whether the last rehearsal says anything of the whole run.
+def _tells(rehearsal: Rehearsal) -> bool:
+    """Whether it says anything of the whole run.
 
-    It does not where all of its rates lose at most `SHARE`: that may be a plateau, which only a longer run
-    leaves. Where one of less than `NEARLY` times its length was as level, they are all as good.
+    A short one does not where all of its rates lose at most `SHARE`: that may be a plateau, which only a
+    longer run leaves.
     """
-    last, before = rehearsals[-1], rehearsals[-2:-1]
-    if last.steps == last.horizon or not _level(last):
-        return True
-    return any(last.steps < NEARLY * one.steps and _level(one) for one in before)
+    return rehearsal.share >= PLATEAU or not _level(rehearsal)
 
 
 def _level(rehearsal: Rehearsal) -> bool:
