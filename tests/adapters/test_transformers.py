@@ -100,6 +100,7 @@ def test_training_after_a_search_is_that_of_a_trainer_that_was_never_searched(tm
         if searched:
             before = picture(trainer)
             advice = find_lr(trainer, **QUICK)
+            assert not any("scheduler" in warning for warning in advice.warnings)
             assert same(before, picture(trainer))
             assert advice.status == "uncertain"  # six updates tell little
             assert advice.schedule_text.endswith("(warmup(2, zero_first=True) | linear().over(4))")

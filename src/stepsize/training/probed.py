@@ -147,8 +147,9 @@ class ProbeRun:
 
     def _moved_by_another(self, optimizer: torch.optim.Optimizer, lr: float) -> bool:
         """Whether a rate is no longer the one that was set, and a scheduler that `state` lacks may be why."""
-        schedulers = [getattr(item, "scheduler", item) for item in self.state]  # accelerate wraps them
-        known = any(getattr(scheduler, "optimizer", None) is optimizer for scheduler in schedulers)
+        # accelerate wraps schedulers and optimizers
+        moved = [getattr(getattr(item, "scheduler", item), "optimizer", None) for item in self.state]
+        known = any(optimizer is one or optimizer is getattr(one, "optimizer", None) for one in moved)
         shares = zip(optimizer.param_groups, self.probe.shares(optimizer), strict=True)
         return not known and any(
             "initial_lr" in group and not math.isclose(float(group["lr"]), lr * share, rel_tol=1e-6)
