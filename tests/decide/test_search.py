@@ -91,9 +91,8 @@ def test_where_half_of_the_run_is_too_dear_less_of_it_is_rehearsed(monkeypatch: 
     searched.run()
     last = asked[-1][0]
     assert last == 215
-    searched._spent = (
-        4 * 860 - 4 * 430
-    )  # what is left of four runs pays for four rates over half, but for their losses
+    # What is left of four runs pays for four rates over half of one, but not for their held-out losses.
+    searched._spent = 4 * 860 - 4 * 430
     assert searched.refine(0.4, Shift(0.0, 0.3))
     assert asked[-1][0] == round(1.5 * last)
     assert not searched.refine(0.4, Shift(0.0, 0.3))

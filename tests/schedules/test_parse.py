@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepsize.schedules import ParseError, Schedule, cosine, decay, fixed, hold, multistep, step, warmup, wsd
+from stepsize.schedules import (
+    ParseError,
+    Schedule,
+    cosine,
+    decay,
+    fixed,
+    hold,
+    multistep,
+    policy,
+    step,
+    warmup,
+    wsd,
+)
 from stepsize.schedules.document import from_json
 
 
@@ -151,3 +163,10 @@ def test_any_json_gives_a_schedule_or_a_clear_error(document: object) -> None:
 def test_text_that_is_no_schedule_in_json(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Schedule.from_json(text)
+
+
+@pytest.mark.parametrize("name", sorted(policy.ELSEWHERE))
+def test_a_name_from_elsewhere_leads_to_a_shape_that_there_is(name: str) -> None:
+    assert policy.maker(policy.ELSEWHERE[name])
+    with pytest.raises(ParseError, match=f"did you mean '{policy.ELSEWHERE[name]}'"):
+        Schedule.parse(f"{name}LR")

@@ -46,7 +46,8 @@ MUCH, LIKELY = 0.05, 0.2
 answers among 296 searches 7 did, of the other 268 three (docs/method.md)."""
 
 PLATEAU = 0.5
-"""Share of the run from which on rates that all fare alike are all as good, and stand on no plateau."""
+"""Share of the run below which rates that all lose at most `SHARE` tell nothing: they may stand on a plateau
+that only a longer run leaves. From there on they are all as good."""
 
 CANDIDATES = 400
 """Rates among which the answer is chosen; neighbours differ by some percent at most."""
@@ -214,7 +215,7 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
     rates = np.geomspace(last.lrs[0], safe, CANDIDATES)
     lr = three_digits(float(rates[np.argmin(regret.expected(rates, shift))]))
     wary = shift if last.steps == last.horizon else shift.near_a_cliff(room)
-    telling = _tells(last)
+    telling = last.share >= PLATEAU or not (found.low_open and found.high_open)
     doubt = float(regret.expected(lr, wary)) if telling else 1.0
     chance = chance_of_losing(MUCH, lr, last.lrs, draws, last.start_loss, shift)
     if status == "ok" and (chance > LIKELY or not telling):
@@ -236,23 +237,6 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
         doubt=doubt,
         shift=shift,
     )
-
-
-def _tells(rehearsal: Rehearsal) -> bool:
-    """Whether it says anything of the whole run.
-
-    A short one does not where all of its rates lose at most `SHARE`: that may be a plateau, which only a
-    longer run leaves.
-    """
-    return rehearsal.share >= PLATEAU or not _level(rehearsal)
-
-
-def _level(rehearsal: Rehearsal) -> bool:
-    best = rehearsal.best
-    if best is None or not rehearsal.mean[best] < rehearsal.start_loss:
-        return False
-    found = basin(rehearsal.lrs, rehearsal.losses, rehearsal.start_loss, share=SHARE)
-    return found.low_open and found.high_open
 
 
 def _in_doubt(status: AdviceStatus, chance: float, telling: bool) -> str:
