@@ -139,6 +139,11 @@ class Speed:
         return RESTART + steps * (1 + (members - 1) * self.member) + (members + 1) * self.evaluation
 
 
+def one_after_another(reason: str) -> str:
+    """The warning that a task was trained without a stack, and why."""
+    return f"trained one run after another, not as a stack: {reason}"
+
+
 def _known_obstacle(task: Task, model: nn.Module) -> str:
     try:
         refuse_known(model, task.make_optimizer(model, 1.0))
