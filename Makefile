@@ -59,6 +59,7 @@ examples: $(VENV)/.dev ## run every example; what they write goes to out/
 bench: $(VENV)/.dev ## measure the engine against its rivals; the tables go to benchmarks/
 	$(BIN)/python -m benchmarks.engine $(ARGS)
 	$(BIN)/python -m benchmarks.kernels $(ARGS)
+	$(BIN)/python -m benchmarks.shared_out $(ARGS)
 	$(BIN)/python -m benchmarks.growth $(ARGS)
 	$(BIN)/python -m benchmarks.whole_sweep $(ARGS)
 	$(BIN)/python -m benchmarks.curvature $(ARGS)

@@ -26,7 +26,7 @@ from stepsize.decide.critical_batch_result import (
 from stepsize.decide.critical_batch_rounds import Rounds, steady
 from stepsize.decide.known_rate import FIRST
 from stepsize.decide.noise_prediction import agreement, prediction_from_noise
-from stepsize.decide.speed import one_after_another
+from stepsize.decide.speed import run_by_run
 from stepsize.estimate.critical_batch import fit_critical_batch
 from stepsize.measure.updates_to_target import at_batch_size
 from stepsize.task import Task
@@ -242,5 +242,5 @@ def _warnings(measured: Rounds, targets: Sequence[Target]) -> tuple[str, ...]:
         if edges:
             warnings.append(f"at batch {', '.join(edges)} the best rate is the last that was tried")
     reasons = sorted({d.engine_reason for d in measured.descents.values() if d.engine_reason})
-    warnings += [one_after_another(reason) for reason in reasons]
+    warnings += [run_by_run(reason) for reason in reasons]
     return tuple(dict.fromkeys(warnings))

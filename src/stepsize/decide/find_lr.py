@@ -15,7 +15,7 @@ from stepsize.decide.budget import Budget
 from stepsize.decide.plan import DOUBT
 from stepsize.decide.rehearsal import Rehearsal, Shape
 from stepsize.decide.search import Search
-from stepsize.decide.speed import one_after_another
+from stepsize.decide.speed import run_by_run
 from stepsize.decide.verdict import Verdict, judge, known_so_far, learns
 from stepsize.probe import Probe
 from stepsize.schedules import Schedule
@@ -178,7 +178,7 @@ def _advice(task: Trainable, schedule: Schedule, search: Search, verdict: Verdic
     if task.loss_kind != "validation":
         warnings.append(f"no validation data was given: rates were judged on {_JUDGED[task.loss_kind]}")
     reasons = {search.obstacle, *(r.engine_reason for r in search.rehearsals)} - {""}
-    warnings += [one_after_another(reason) for reason in sorted(reasons)]
+    warnings += [run_by_run(reason) for reason in sorted(reasons)]
     broken = broken_data(task)
     warnings += [f"{one}: a run that meets one diverges, unless model or loss mask it" for one in broken]
     why = verdict.why

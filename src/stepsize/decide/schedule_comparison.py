@@ -19,7 +19,7 @@ from stepsize.decide.find_lr import checked_schedule
 from stepsize.decide.known_rate import besides, known_rate, left
 from stepsize.decide.rehearsal import Rehearsal, Shape, at_rates, merged, rehearse, with_more_seeds
 from stepsize.decide.schedule_comparison_result import ScheduleComparison, ScheduleRow
-from stepsize.decide.speed import Speed, fitted_steps, one_after_another, seconds_per_update
+from stepsize.decide.speed import Speed, fitted_steps, run_by_run, seconds_per_update
 from stepsize.decide.verdict import learns
 from stepsize.estimate.paired import Difference, differences
 from stepsize.estimate.transfer import HALF_WAY
@@ -231,7 +231,7 @@ def _compared(
     rows += [_row(text, done[text], None) for text in done if text not in order]
     cost = sum((one.cost for one in done.values()), Cost(updates=0, samples=0, seconds=0.0, runs=0.0))
     reasons = {one.grid.engine_reason for one in done.values() if one.grid.engine_reason}
-    warnings = {one_after_another(reason) for reason in reasons}
+    warnings = {run_by_run(reason) for reason in reasons}
     edges = [text for text in order if done[text].grid.best in (0, len(done[text].grid.lrs) - 1)]
     if missing:
         warnings.add(f"not tried before the end: {', '.join(missing)}")

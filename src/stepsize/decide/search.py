@@ -27,7 +27,6 @@ from stepsize.decide.plan import (
     LEAST_UPDATES,
     LOCATED,
     MOST_SEEDS,
-    REACH,
     SHARES,
     WEED_FACTOR,
     WEEDED,
@@ -51,6 +50,10 @@ LONGER = 1.5
 REFINED, ANEW = 4.0, 5
 """Rates that such a round tries without a stack, on average, and in a stack that is recorded for it."""
 
+WITHIN = 1.75
+"""Standard deviations of where the best rate may lie that such a round reaches to either side, and half a
+step further: a grid whose outermost rate is the best has to go on, which costs as much again."""
+
 FINEST = 1.2
 """Between the rates of such a round at least: a wide stack reaches further rather than looking closer, since
 the luck of a seed may have led it to a wrong place."""
@@ -66,7 +69,7 @@ _log = logging.getLogger("stepsize")
 class Search:
     """Runs the rounds; `bracket` and `rehearsals` hold what has been measured so far.
 
-    `obstacle` says why the task is trained one run after another, as far as it is no stack.
+    `obstacle` says why the task is trained run by run, as far as it is no stack.
     """
 
     def __init__(
@@ -147,7 +150,7 @@ class Search:
         if plan is None:
             return False
         way = math.log(plan.last / last.steps) / -math.log(last.share)
-        factor = min(DECIDE_FACTOR, max(FINEST, math.exp(2 * REACH * shift.spread / (plan.rates - 1))))
+        factor = min(DECIDE_FACTOR, max(FINEST, math.exp(2 * WITHIN * shift.spread / (plan.rates - 2))))
         grid = centred(lr * math.exp((way - 1) * shift.mean), plan.rates, factor)
         self._reporter.expect(plan.last * plan.rates)
         # A seed that has not been used yet: the last one's luck would repeat.
@@ -179,7 +182,8 @@ class Search:
 
     def _longer(self, length: int) -> Plan:
         """The cheapest way to rehearse a few rates: a stack that is recorded already, a new one, or none."""
-        looped = Plan(None, length, FIRST, 1, False, False, REFINED * self._speed.looped(1, length))
+        rates = self._speed.abreast(FIRST, length)
+        looped = Plan(None, length, rates, 1, False, False, self._speed.looped(max(rates, REFINED), length))
         plans = [looped]
         for rates, recording in ((self._width, 0.0), (ANEW, RECORDING)):
             if rates:
@@ -244,16 +248,16 @@ class Search:
         if plan.stacked:
             grid = high / WEED_FACTOR ** np.arange(plan.rates)
         else:
-            grid = centred(high / WEED_FACTOR**BELOW_BROKEN, FIRST, WEED_FACTOR)
+            rates = self._speed.abreast(FIRST, plan.weed)
+            grid = centred(high / WEED_FACTOR**BELOW_BROKEN, rates, WEED_FACTOR)
         phase = f"weeding, {plan.weed:,} updates"
         return self._round(grid, plan.weed, self.seeds[:1], WEED_FACTOR, phase, plan)
 
     def _around(self, weeded: Rehearsal, plan: Plan) -> np.ndarray:
         """Rates about where the weeding round lets the best of the last round expect."""
         shift = Shift.to_full_length(weeded.steps / plan.last, located=LOCATED)
-        return centred(
-            centre(weeded) * math.exp(shift.mean), plan.rates if plan.stacked else FIRST, DECIDE_FACTOR
-        )
+        rates = plan.rates if plan.stacked else self._speed.abreast(FIRST, plan.last)
+        return centred(centre(weeded) * math.exp(shift.mean), rates, DECIDE_FACTOR)
 
     def _round(
         self, grid: np.ndarray, steps: int, seeds: Sequence[int], factor: float, phase: str, plan: Plan
@@ -269,7 +273,7 @@ class Search:
         first = len(result.lrs)
         before = self.rehearsals[-2] if len(self.rehearsals) > 1 else None
         for number in range(EXTENSIONS[0 if plan.stacked else 1]):
-            count = first if plan.stacked else 1 + number // 2
+            count = first if plan.stacked else self._speed.abreast(1 + number // 2, result.steps)
             side = (
                 -1 if before is not None and collapsed(result, before) else edge(result.best, len(result.lrs))
             )
@@ -304,7 +308,7 @@ class Search:
         if result.engine_reason:
             self._not_stacked(result.engine_reason)
         if result.engine == "loop":
-            self._spent += self._speed.looped(len(lrs), steps) * len(seeds)
+            self._spent += self._speed.looped(len(lrs) * len(seeds), steps)
         else:
             members = len(lrs) * len(seeds)
             recording = RECORDING if members != self._width else 0.0
@@ -313,7 +317,7 @@ class Search:
         return result
 
     def _not_stacked(self, why: str) -> None:
-        _log.info("%s: trained one run after another: %s", self._task.name, why)
+        _log.info("%s: trained run by run: %s", self._task.name, why)
         self._speed, self.obstacle = self._speed.without_stack(why), why
 
     def _more(self, result: Rehearsal, side: int, factor: float, count: int, *, stacked: bool) -> np.ndarray:

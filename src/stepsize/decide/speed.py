@@ -7,15 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from stepsize._rng import isolated_rng
 from stepsize.decide.budget import Budget
 from stepsize.task import Task
 from stepsize.training import EngineName, Member, NotStackableError, train
+from stepsize.training.arithmetic import arithmetic_share
 from stepsize.training.evaluation import evaluation_updates
+from stepsize.training.helpers import most_processes, worth
 from stepsize.training.obstacles import refuse_known
 from stepsize.training.probed import ProbeRun, Trainable
 
@@ -23,19 +22,18 @@ RECORDING, RESTART = 80.0, 25.0
 """Updates of a plain loop that recording a stack costs, and that setting up any stack does: 40 to 110 and
 15 to 45 for the nets of benchmarks/regret on one core."""
 
-CALLS = {"cpu": 8e6, "cuda": 1e9}
-"""Floating-point operations that take as long as the calls to torch for one parameter tensor do: what fits
-the seventeen nets of benchmarks/regret best, within a factor of two or so, one core; guessed for a GPU."""
-
-CONVOLUTION = 5.0
-"""How much longer an operation of a convolution takes than one of a matrix product, one core."""
-
 LEAST = 0.03
 """What a member adds to a stack's update at least, as a share of a plain update: it is kept account of."""
 
-PER_WEIGHT = 100.0
-"""Operations that take as long as passing once through one weight of the optimizer's state does."""
+STARTING = 30.0
+"""Updates of a plain loop that starting helpers takes: some 25 ms."""
 
+THREADS, BESIDE = 0.5, 1.1
+"""Share of what several threads could save of an update's arithmetic that they do, and how much longer a run
+takes beside others, two cores: runs on one thread each took 0.95 to 1.3 times as long as alone on both."""
+
+ABREAST = 8
+"""Runs that a round without a stack starts with at most, however many processes there are."""
 
 TIMED = 10
 """Updates of a plain loop on which its pace is taken unless told otherwise."""
@@ -87,31 +85,24 @@ class Speed:
     A stack of K members takes 1 + (K − 1)·`member` for an update, since its members share the calls to torch
     and only the arithmetic is done for each, and `RECORDING` to set up. `evaluation` is what one member's
     held-out loss costs. `stacks` is False once the task is known not to stack, and `obstacle` says why if its
-    user may wonder.
+    user may wonder. Without a stack, members are trained by up to so many `processes` at once.
     """
 
     member: float
     evaluation: float
     stacks: bool = True
     obstacle: str = ""
+    processes: int = 1
 
     @classmethod
     def of(cls, task: Trainable) -> Speed:
         """Count the operations of one small plain update."""
         if isinstance(task, ProbeRun):
             return cls(member=1.0, evaluation=evaluation_updates(task), stacks=False)
-        with isolated_rng(task.seed), torch.enable_grad():
-            model = task.make_model(task.seed)
-            batch_size = min(task.batch_size, 8)
-            with FlopCounterMode(display=False) as counter:
-                task.loss(model, task.trial_batch(batch_size)).backward()
-        weights = [p for p in model.parameters() if p.requires_grad]
-        convolves = any(isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) for m in model.modules())
-        work = counter.get_total_flops() / batch_size * task.batch_size * (CONVOLUTION if convolves else 1.0)
-        work += PER_WEIGHT * sum(p.numel() for p in weights)
-        calls = CALLS.get(task.device.type, CALLS["cuda"]) * max(1, len(weights))
-        member = max(LEAST, work / (work + calls))
-        speed = cls(member=member, evaluation=member * evaluation_updates(task))
+        model = task.make_model(task.seed)
+        member = max(LEAST, arithmetic_share(task, model))
+        evaluation = member * evaluation_updates(task)
+        speed = cls(member=member, evaluation=evaluation, processes=most_processes(task, model))
         obstacle = _known_obstacle(task, model)
         return speed.without_stack(obstacle) if obstacle else speed
 
@@ -128,9 +119,19 @@ class Speed:
         quicker = self.stacked(members, steps) + RECORDING < self.looped(members, steps)
         return "auto" if quicker or self.obstacle else "loop"
 
-    def looped(self, members: int, steps: int) -> float:
-        """What so many members cost one after another; their start is evaluated once."""
-        return members * (steps + self.evaluation) + self.evaluation
+    def looped(self, members: float, steps: int) -> float:
+        """What so many members cost by themselves; their start is evaluated once."""
+        one = steps + self.evaluation
+        if self.processes == 1 or not worth(members, steps):
+            return members * one + self.evaluation
+        slower = BESIDE / (1 - THREADS * self.member * (1 - 1 / self.processes))
+        return STARTING + math.ceil(members / self.processes) * slower * one + self.evaluation
+
+    def abreast(self, members: int, steps: int) -> int:
+        """So many members, or as many more as take no longer by themselves."""
+        if self.processes == 1 or not worth(max(members, 2), steps):
+            return members
+        return min(-(-members // self.processes) * self.processes, max(members, ABREAST))
 
     def stacked(self, members: int, steps: int) -> float:
         """What they cost as a stack that is recorded already; infinite if the task does not stack."""
@@ -139,9 +140,9 @@ class Speed:
         return RESTART + steps * (1 + (members - 1) * self.member) + (members + 1) * self.evaluation
 
 
-def one_after_another(reason: str) -> str:
+def run_by_run(reason: str) -> str:
     """The warning that a task was trained without a stack, and why."""
-    return f"trained one run after another, not as a stack: {reason}"
+    return f"trained run by run, not as a stack: {reason}"
 
 
 def _known_obstacle(task: Task, model: nn.Module) -> str:

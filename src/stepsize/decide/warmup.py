@@ -19,7 +19,7 @@ from stepsize.decide.find_lr import checked_schedule
 from stepsize.decide.known_rate import besides, known_rate, left
 from stepsize.decide.rehearsal import Shape, on_part_of_the_data
 from stepsize.decide.schedule_comparison import shape_text
-from stepsize.decide.speed import Speed, fitted_steps, one_after_another, seconds_per_update
+from stepsize.decide.speed import Speed, fitted_steps, run_by_run, seconds_per_update
 from stepsize.decide.warmup_result import WarmupComparison, WarmupRow
 from stepsize.decide.warmup_rows import FACTORS, learns, reason, rows_of, shortest
 from stepsize.schedules import Run, Schedule
@@ -213,7 +213,7 @@ def _compared(
         start = finite_or_none(float(history.val_loss[:, 0].mean()))
         learned = learns(history, len(seeds))
         if history.engine_reason:
-            warnings = (one_after_another(history.engine_reason),)
+            warnings = (run_by_run(history.engine_reason),)
     chosen = shortest(rows, start) if learned else None
     if chosen is not None and chosen.updates == lengths[-1] > 0:
         warnings += (f"the warm-up of {chosen.updates:,} updates is the longest that was tried",)

@@ -5,27 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 
 from stepsize._rng import isolated_rng
 from stepsize._untouched import untouched
-from stepsize.data import samples_in
 from stepsize.task import Task
+from stepsize.training.arguments import checked_controls, checked_rates
+from stepsize.training.arithmetic import arithmetic_share
 from stepsize.training.evaluation import Evaluation
 from stepsize.training.functions import Records
-from stepsize.training.history import Cost, History, Member, MemberStatus
+from stepsize.training.helpers import MOST, Helpers, most_processes, processes, worth
+from stepsize.training.history import History, Member
 from stepsize.training.loop import Loop
 from stepsize.training.memory import SHARE, available, bytes_of, footprint, is_out_of_memory
 from stepsize.training.obstacles import NotStackableError
-from stepsize.training.optimizers import has_control
 from stepsize.training.pages import MAPPED, kept_pages
 from stepsize.training.probe_evaluation import ProbeEvaluation
 from stepsize.training.probe_loop import ProbeLoop
 from stepsize.training.probed import ProbeRun, Trainable
 from stepsize.training.stack import Stack
+from stepsize.training.tally import Left, Tally
 
 EngineName = Literal["auto", "stack", "loop"]
 Progress = Callable[[int], None]
@@ -84,7 +86,8 @@ def train(
         evaluate_at: numbers of updates done, 0…T, at which the held-out loss and metrics are taken.
         controls: further hyperparameters on the same clock, (T,) each: "momentum", "weight_decay".
         engine: "stack" trains the members as one computation, those of each seed by themselves where an
-            update draws random numbers; "loop" trains one after another;
+            update draws random numbers; "loop" trains each by itself, some at once in further processes where
+            that is sooner (`training.helpers`);
             "auto" takes the stack and falls back to the loop, saying why in `History.engine_reason`.
         memory: bytes that a stack may use; by default half of what is available. More members than fit
             run in waves, and so do those whose stacked tensors would be larger than `pages.MAPPED`.
@@ -98,7 +101,7 @@ def train(
             the optimizer has no hyperparameter of a control's name.
         NotStackableError: `engine="stack"` and the task cannot be stacked.
     """
-    rates = _checked_rates(rates, len(members))
+    rates = checked_rates(rates, len(members))
     steps = rates.shape[1]
     wanted = sorted(set(evaluate_at))
     if wanted and not 0 <= wanted[0] <= wanted[-1] <= steps:
@@ -106,54 +109,13 @@ def train(
     if engine not in ("auto", "stack", "loop"):
         raise ValueError(f"engine must be 'auto', 'stack' or 'loop', but is {engine!r}")
     with isolated_rng(task.seed), torch.enable_grad():
-        clock = _checked_controls(task, controls or {}, steps)
+        clock = checked_controls(task, controls or {}, steps)
         with kept_pages():
             return _Call(task, list(members), rates, wanted, clock, engine, memory, records, progress).run()
 
 
-def _checked_rates(rates: np.ndarray, members: int) -> np.ndarray:
-    if members == 0:
-        raise ValueError("members must not be empty: pass [Member(lr=0.1, seed=0)]")
-    array = np.asarray(rates, dtype=np.float64)
-    if array.ndim == 1:
-        array = np.tile(array, (members, 1))
-    if array.ndim != 2 or array.shape[0] != members or array.shape[1] == 0:
-        raise ValueError(
-            f"rates must be (members, updates) = ({members}, T) or (T,), but are {np.shape(rates)}"
-        )
-    if not (np.isfinite(array).all() and (array >= 0).all()):
-        raise ValueError("rates must be finite and >= 0 at every update")
-    return array
-
-
-def _checked_controls(
-    task: Trainable, controls: Mapping[str, np.ndarray], steps: int
-) -> dict[str, np.ndarray]:
-    checked = {name: np.asarray(values, dtype=np.float64) for name, values in controls.items()}
-    for name, values in checked.items():
-        if values.shape != (steps,) or not np.isfinite(values).all():
-            wrong = f"shape {values.shape}" if values.shape != (steps,) else "values that are not finite"
-            raise ValueError(
-                f"controls[{name!r}] must hold one finite number per update, shape "
-                f"({steps},), but has {wrong}"
-            )
-    if checked:
-        groups = _groups(task)
-        for name in checked:
-            if not any(has_control(group, name) for group in groups):
-                raise ValueError(
-                    f"controls[{name!r}] must be a hyperparameter of the optimizer, but "
-                    f"{task.optimizer_name} "
-                    f"has {', '.join(sorted(set(groups[0]) - {'params'}))}"
-                )
-    return checked
-
-
-def _groups(task: Trainable) -> list[dict[str, Any]]:
-    """The optimizer's parameter groups."""
-    if isinstance(task, ProbeRun):
-        return task.groups
-    return task.make_optimizer(task.make_model(task.seed), 1.0).param_groups
+def _nothing() -> None:
+    """Done where there are no helpers to hear of."""
 
 
 class _Call:
@@ -180,22 +142,26 @@ class _Call:
                 raise NotStackableError("a probe's step trains its own objects, one run after another")
             self._reason = "a probe's step trains one run after another"
         self._seeds_apart = False  # whether members of different seeds were found unable to share a stack
-        shape = (len(members), len(evaluate_at))
         self._evaluation = task.evaluation if isinstance(task, ProbeRun) else Evaluation.of(task)
-        self._val_loss = np.full(shape, np.nan)
-        self._val_folds = np.full((*shape, len(self._evaluation.batches)), np.nan)
-        self._metrics = {name: np.full(shape, np.nan) for name in task.metrics}
-        self._train_loss = np.full(rates.shape, np.nan)
-        self._alive = np.ones(len(members), dtype=bool)
-        self._updates_done = np.zeros(len(members), dtype=np.int64)
+        self._tally = Tally(
+            len(members), rates.shape[1], len(evaluate_at), self._evaluation.weights, tuple(task.metrics)
+        )
         self._told = np.zeros(len(members), dtype=np.int64)
+        self._meanwhile = _nothing  # what is done whenever a member has got further
         self._starts: dict[int, dict[str, np.ndarray]] = {}  # evaluations before the first update, by seed
 
     def run(self) -> History:
         started = time.perf_counter()
         for wave in self._waves([row for rows in self._by_seed(range(len(self._members))) for row in rows]):
             self._run_wave(wave)
-        return self._history(time.perf_counter() - started)
+        return self._tally.history(
+            self._task,
+            self._members,
+            self._rates,
+            self._evaluate_at,
+            reason=self._reason,
+            seconds=time.perf_counter() - started,
+        )
 
     def _by_seed(self, rows: Iterable[int]) -> list[list[int]]:
         parts: dict[int, list[int]] = {}
@@ -205,7 +171,7 @@ class _Call:
 
     def _waves(self, rows: list[int]) -> list[list[int]]:
         if self._engine == "loop" or self._reason:
-            return [[row] for row in rows]  # one model in memory at a time
+            return [rows]
         assert isinstance(self._task, Task)  # anything else gave a reason
         model = self._task.make_model(self._members[rows[0]].seed)
         batch = self._task.trial_batch(self._task.batch_size)
@@ -221,8 +187,8 @@ class _Call:
 
     def _run_wave(self, rows: list[int]) -> None:
         if self._engine == "loop" or self._reason:
-            for row in rows:
-                self._train_rows(ProbeLoop if isinstance(self._task, ProbeRun) else Loop, [row])
+            for start in range(0, len(rows), MOST):
+                self._run_apart(rows[start : start + MOST])
             return
         parts = self._by_seed(rows)
         if len(parts) > 1 and self._seeds_apart:
@@ -252,6 +218,54 @@ class _Call:
             return [rows[:half], rows[half:]]
         return []
 
+    def _run_apart(self, rows: list[int]) -> None:
+        """Train members by themselves: one model in memory at a time, here and in each helper."""
+        kind = ProbeLoop if isinstance(self._task, ProbeRun) else Loop
+        count = self._processes(rows)
+        helpers = Helpers.start(count - 1, rows, self._help) if count > 1 else None
+        if helpers is None:
+            for row in rows:
+                self._train_rows(kind, [row])
+            return
+        left = set(rows)
+        with helpers:
+            self._meanwhile = lambda: left.difference_update(self._learn(helpers.hear()))
+            try:
+                for row in helpers.take():
+                    self._train_rows(kind, [row])
+                    left.remove(row)
+            finally:
+                self._meanwhile = _nothing
+            left -= self._learn(helpers.rest())
+            for row in sorted(left):  # what a helper could not train; on one thread still, for the same bits
+                self._train_rows(kind, [row])
+
+    def _processes(self, rows: list[int]) -> int:
+        if not isinstance(self._task, Task) or not worth(len(rows), self._rates.shape[1]):
+            return 1
+        model = self._task.make_model(self._members[rows[0]].seed)
+        most = most_processes(self._task, model)
+        return 1 if most == 1 else processes(most, len(rows), arithmetic_share(self._task, model))
+
+    def _help(self, row: int, tell: Callable[[int], None]) -> Left:
+        """Train a member in a helper."""
+        self._meanwhile, self._progress = _nothing, tell
+        self._train_rows(Loop, [row])
+        return self._tally.of(row)
+
+    def _learn(self, messages: Iterable[tuple[int, int, Left | None] | None]) -> set[int]:
+        """Take in what helpers tell, and which members they have finished."""
+        finished = set()
+        for message in messages:
+            row, updates, left = message or (0, 0, None)
+            self._told[row] += updates
+            if left is not None:
+                self._tally.take_in(row, left)
+                finished.add(row)
+            if self._progress is not None:
+                self._progress(updates)
+        return finished
+
     def _train_rows(self, kind: Callable[..., Engine], rows: list[int]) -> None:
         try:
             members = [self._members[row] for row in rows]
@@ -273,9 +287,9 @@ class _Call:
             done = stop
             if stop in self._evaluate_at and stop > 0:
                 self._keep(engine, rows, self._evaluate_at.index(stop), engine.evaluate())
-        self._train_loss[rows] = engine.train_loss
-        self._alive[rows] = engine.alive
-        self._updates_done[rows] = engine.updates_done
+        self._tally.train_loss[rows] = engine.train_loss
+        self._tally.alive[rows] = engine.alive
+        self._tally.updates_done[rows] = engine.updates_done
 
     def _tell(self, rows: list[int], stop: int) -> None:
         """Report progress; what a failed stack had reported already is not reported twice."""
@@ -283,6 +297,7 @@ class _Call:
         self._told[rows] += new
         if self._progress is not None and new.any():
             self._progress(int(new.sum()))
+        self._meanwhile()
 
     def _evaluate_start(self, engine: Engine, rows: list[int]) -> None:
         """Before the first update members of one seed are alike: one model speaks for all of them."""
@@ -306,43 +321,6 @@ class _Call:
         gone = engine.alive & ~np.isfinite(folds["loss"]).all(axis=1)
         if gone.any():
             engine.drop(np.flatnonzero(gone).tolist())
-        for name, values in folds.items():
+        for values in folds.values():
             values[gone] = np.nan
-            mean = values @ self._evaluation.weights
-            if name == "loss":
-                self._val_loss[rows, column], self._val_folds[rows, column] = mean, values
-            else:
-                self._metrics[name][rows, column] = mean
-
-    def _history(self, seconds: float) -> History:
-        done = self._updates_done
-        status: list[MemberStatus] = ["ok" if alive else "diverged" for alive in self._alive]
-        updates = int(done.sum())
-        per_update = self._task.batch_size
-        if self._task.samples is not None:
-            epoch = -(-self._task.samples // self._task.batch_size)
-            samples = int(sum(_samples(int(n), epoch, self._task.samples, per_update) for n in done))
-        elif isinstance(self._task, ProbeRun):
-            samples = updates * per_update
-        else:
-            samples = updates * samples_in(self._task.trial_batch(per_update))
-        return History(
-            members=tuple(self._members),
-            status=tuple(status),
-            rates=self._rates,
-            train_loss=self._train_loss,
-            evaluated_at=np.array(self._evaluate_at, dtype=np.float64),
-            val_loss=self._val_loss,
-            val_folds=self._val_folds,
-            metrics=self._metrics,
-            updates_done=tuple(int(n) for n in done),
-            engine="loop" if self._reason else "stack",
-            engine_reason=self._reason,
-            cost=Cost(updates=updates, samples=samples, seconds=seconds, runs=updates / self._task.steps),
-        )
-
-
-def _samples(updates: int, updates_per_epoch: int, samples_per_epoch: int, batch_size: int) -> int:
-    """Samples seen in so many updates, the last partial batch of each epoch kept."""
-    epochs, rest = divmod(updates, updates_per_epoch)
-    return epochs * samples_per_epoch + rest * batch_size
+        self._tally.keep(rows, column, folds)

@@ -115,10 +115,10 @@ def held_out_samples(task: Trainable) -> int | None:
 
 
 def evaluation_updates(task: Trainable) -> float:
-    """What taking the held-out loss once costs, in updates' arithmetic."""
+    """What taking the held-out loss once costs, in updates: for its arithmetic or for its calls, if more."""
     samples = held_out_samples(task)
     if samples is not None:
-        return FORWARD * samples / task.batch_size
+        return FORWARD * max(samples / task.batch_size, min(FOLDS, samples))
     if isinstance(task, ProbeRun):
         return task.evaluation.samples / task.batch_size  # by the step itself, at rate 0
     return FORWARD * STREAM_BATCHES
