@@ -1,6 +1,6 @@
 """What it saves to share runs out among processes, where no stack is trained.
 
-    python -m benchmarks.shared_out            # a minute; writes benchmarks/shared_out.md
+    python -m benchmarks.shared_out            # three minutes; writes benchmarks/shared_out.md
     python -m benchmarks.shared_out --quick    # a look, for CI: writes nothing
 
 Nets of benchmarks/regret that differ in kind, and an LSTM, which no stack can hold. Four runs

@@ -12,7 +12,7 @@ from stepsize._progress import Deadline, OutOfTimeError, Silent
 from stepsize.decide import find_lr, verdict
 from stepsize.decide.budget import AMPLE, OVERTIME, Budget
 from stepsize.decide.plan import FEWEST_UPDATES, MOST_SEEDS, best_plan, ordinary_plan
-from stepsize.decide.speed import RECORDING, RESTART, Speed
+from stepsize.decide.speed import BESIDE, RECORDING, RESTART, STARTING, THREADS, Speed
 from tests.tasks import digits_task
 
 SMALL_NET = Speed(member=0.05, evaluation=0.5)
@@ -98,6 +98,26 @@ def test_what_does_not_pay_as_a_stack_is_trained_by_the_loop() -> None:
     assert SMALL_NET.engine(20, 500) == "auto"
     set_up = RECORDING + RESTART
     assert SMALL_NET.cost(20, 500) == pytest.approx(set_up + 500 * (1 + 19 * 0.05) + (20 + 1) * 0.5)
+
+
+def test_runs_that_are_shared_out_cost_what_the_longest_queue_does() -> None:
+    alone = Speed(member=0.4, evaluation=0.5, stacks=False)
+    shared = Speed(member=0.4, evaluation=0.5, stacks=False, processes=2)
+    slower = BESIDE / (1 - THREADS * 0.4 / 2)
+    for members, queue in ((2, 1), (3, 2), (4, 2), (4.5, 3)):
+        assert shared.looped(members, 500) == pytest.approx(STARTING + queue * slower * 500.5 + 0.5)
+    assert shared.looped(1, 500) == alone.looped(1, 500)
+    assert shared.looped(4, 20) == alone.looped(4, 20)  # over before a helper has started
+
+
+@pytest.mark.parametrize(
+    ("processes", "wanted", "steps", "tried"),
+    [(1, 3, 500, 3), (2, 3, 500, 4), (2, 1, 500, 2), (2, 3, 20, 3), (4, 3, 500, 4), (16, 3, 500, 8)],
+)
+def test_as_many_rates_are_tried_as_take_no_longer(
+    processes: int, wanted: int, steps: int, tried: int
+) -> None:
+    assert Speed(0.4, 0.5, stacks=False, processes=processes).abreast(wanted, steps) == tried
 
 
 def test_a_wider_net_costs_more_beside_its_calls() -> None:

@@ -47,13 +47,22 @@ def test_a_cliff_close_above_the_answer_is_doubted_until_the_whole_run_was_rehea
         found = samples.rehearsal(steps, RATES, 1, np.random.default_rng(0), cliff=0.8, best=0.42)
         verdict = judged(found)
         assert verdict.lr is not None
-        assert verdict.shift is not None
+        assert verdict.outlook is not None
         draws = resampled(found.losses, found.folds)
         regret = Regret.measured(found.lrs, draws, found.start_loss)
-        return verdict.doubt - float(regret.expected(verdict.lr, verdict.shift))
+        return verdict.doubt - float(regret.expected(verdict.lr, verdict.outlook.shift(found.share)))
 
     assert added(430) > 0.01
     assert added(860) == 0
+
+
+def test_the_longer_a_rehearsal_the_less_it_should_leave_in_doubt() -> None:
+    outlook = judged(made_up(107)).outlook
+    assert outlook is not None
+    left = [outlook.left_in_doubt(share) for share in (0.125, 0.25, 0.5, 1.0)]
+    assert left == sorted(left, reverse=True)
+    assert left[0] > 2 * left[-1]
+    assert outlook.best(0.125) < outlook.best(1.0)  # the whole run bears less than an eighth of it
 
 
 def test_one_held_out_sample_tells_nothing() -> None:

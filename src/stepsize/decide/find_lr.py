@@ -135,8 +135,8 @@ def _search(task: Trainable, search: Search) -> Verdict:
         if _nothing_yet(task, rehearsals[-1]):
             search.lengthen()
         verdict = _judged(task, rehearsals)
-        while verdict.lr is not None and verdict.shift is not None and verdict.doubt > DOUBT:
-            if not search.refine(verdict.lr, verdict.shift):
+        while verdict.lr is not None and verdict.outlook is not None and verdict.doubt > DOUBT:
+            if not search.refine(verdict.lr, verdict.outlook):
                 break
             verdict = _judged(task, rehearsals)
         return verdict

@@ -54,15 +54,8 @@ FIRST = 3
 WEEDED, DECIDED = 6.5, 4.5
 """Rates that such a round tries until its best one stands between two others, on average."""
 
-WEEDING_WAVES = 1.5
-"""Stacks that a round which weeds trains until then, on average."""
-
-FURTHER_OFF = 1.4
-"""How much wider than thought the best rates lie about the middle of the deciding grid: of 74, a third had
-to be extended, where a sixth was to be expected."""
-
-MORE_RATES = 3
-"""Rates that a stack may hold beyond those that it needs, so that it has to be extended more seldom."""
+WEEDING_WAVES, DECIDING_WAVES = 1.5, 1.3
+"""Stacks that a round trains until then, on average."""
 
 
 @dataclass(frozen=True)
@@ -117,33 +110,21 @@ def best_plan(
 
 def _ways(span: float, last: int, seeds: int, speed: Speed) -> Iterator[Plan]:
     """The whole bracket at once, or a shorter round before that leaves fewer rates to the last one."""
-    yield from _decided(None, last, _count(span), seeds, speed, waves=1.0)
+    yield from _decided(None, last, _count(span), seeds, speed)
     for part in WEEDING:
         weed = max(FEWEST_WEEDING, round(last / part))
         if weed < last:
             spread = Shift.to_full_length(weed / last, located=LOCATED).spread
-            fewest = _count(2 * REACH * spread)
-            for rates in range(fewest, fewest + MORE_RATES + 1):
-                yield from _decided(weed, last, rates, seeds, speed, waves=1 + _off_the_grid(rates, spread))
+            yield from _decided(weed, last, _count(2 * REACH * spread), seeds, speed)
 
 
-def _off_the_grid(rates: int, spread: float) -> float:
-    """Chance that the best rate lies at the edge of so many about where it is expected, or beyond."""
-    inside = (rates / 2 - 1) * math.log(DECIDE_FACTOR)
-    return math.erfc(inside / (math.sqrt(2) * FURTHER_OFF * spread))
-
-
-def _decided(
-    weed: int | None, last: int, rates: int, seeds: int, speed: Speed, *, waves: float
-) -> Iterator[Plan]:
-    """The same rounds without a stack, with one stack a seed, and with all seeds in one.
-
-    A round that decides trains `waves` stacks on average.
-    """
+def _decided(weed: int | None, last: int, rates: int, seeds: int, speed: Speed) -> Iterator[Plan]:
+    """The same rounds without a stack, with one stack a seed, and with all seeds in one."""
     tried = rates if weed is None else DECIDED
     looped = seeds * speed.looped(tried, last)
     weeding = 0.0 if weed is None else speed.looped(WEEDED, weed)
     yield Plan(weed, last, rates, seeds, False, False, weeding + looped)
+    waves = 1.0 if weed is None else DECIDING_WAVES
     weeding = 0.0 if weed is None else WEEDING_WAVES * speed.stacked(rates, weed)
     apart = RECORDING + weeding + seeds * waves * speed.stacked(rates, last)
     yield Plan(weed, last, rates, seeds, True, False, apart)

@@ -19,9 +19,11 @@ from stepsize.decide.bracket import bracket
 from stepsize.decide.budget import Budget
 from stepsize.decide.grids import between, beyond, centred, edge, spaced
 from stepsize.decide.outcomes import best_words, centre, collapsed
+from stepsize.decide.outlook import Outlook
 from stepsize.decide.plan import (
     DECIDE_FACTOR,
     DECIDED,
+    DOUBT,
     FIRST,
     IN_DOUBT,
     LEAST_UPDATES,
@@ -138,17 +140,19 @@ class Search:
             self.rehearsals[-1] = found
         self._extended(DECIDE_FACTOR, phase, plan)
 
-    def refine(self, lr: float, shift: Shift) -> bool:
+    def refine(self, lr: float, outlook: Outlook) -> bool:
         """Rehearse an answer that is in doubt for longer, or with one more seed; False if it costs too much.
 
-        `shift` is what the full run is thought to be off the last rehearsal by.
+        As long as should settle it, or as long as can be paid for; with a budget always that.
         """
         last, affordable = self.rehearsals[-1], self._allowed() - self._spent
         if last.steps == self._task.steps:
             return self._one_more_seed(last, affordable)
-        plan = self._longest(affordable)
-        if plan is None:
+        plans = self._longer(affordable)
+        if not plans:
             return False
+        plan = plans[-1] if self._budget is not None else self._settling(plans, outlook)
+        shift = outlook.shift(last.share)
         way = math.log(plan.last / last.steps) / -math.log(last.share)
         factor = min(DECIDE_FACTOR, max(FINEST, math.exp(2 * WITHIN * shift.spread / (plan.rates - 2))))
         grid = centred(lr * math.exp((way - 1) * shift.mean), plan.rates, factor)
@@ -158,6 +162,11 @@ class Search:
         self._round(grid, plan.last, seeds[:1], factor, f"in doubt, {plan.last:,} updates", plan)
         return True
 
+    def _settling(self, plans: list[Plan], outlook: Outlook) -> Plan:
+        """The shortest that should leave little doubt; the longest, if none should."""
+        left = (outlook.left_in_doubt(plan.last / self._task.steps) for plan in plans)
+        return next((plan for plan, doubt in zip(plans, left, strict=True) if doubt <= DOUBT), plans[-1])
+
     def lengthen(self) -> None:
         """Go on from a round that learned nothing, with rates about its best one, over the whole horizon.
 
@@ -166,21 +175,22 @@ class Search:
         last = self.rehearsals[-1]
         assert last.best is not None
         affordable = math.inf if self._budget is None else self._allowed() - self._spent
-        plan = self._longest(affordable)
-        if plan is not None:
+        plans = self._longer(affordable)
+        if plans:
+            plan = plans[-1]
             grid = centred(float(last.lrs[last.best]), plan.rates, DECIDE_FACTOR)
             self._reporter.expect(plan.last * plan.rates)
             phase = f"no progress yet, {plan.last:,} updates"
             self._round(grid, plan.last, self.seeds[:1], DECIDE_FACTOR, phase, plan)
 
-    def _longest(self, affordable: float) -> Plan | None:
-        """The longest rehearsal of a few rates that can be paid for and goes well beyond the last one."""
+    def _longer(self, affordable: float) -> list[Plan]:
+        """Rehearsals of a few rates that can be paid for and are well beyond the last one, shortest first."""
         least = min(self._task.steps, round(LONGER * self.rehearsals[-1].steps))
         lengths = {least, *(round(share * self._task.steps) for share in SHARES)}
-        plans = [self._longer(length) for length in sorted(lengths, reverse=True) if length >= least]
-        return next((plan for plan in plans if plan.cost <= affordable), None)
+        plans = [self._of_length(length) for length in sorted(lengths) if length >= least]
+        return [plan for plan in plans if plan.cost <= affordable]
 
-    def _longer(self, length: int) -> Plan:
+    def _of_length(self, length: int) -> Plan:
         """The cheapest way to rehearse a few rates: a stack that is recorded already, a new one, or none."""
         rates = self._speed.abreast(FIRST, length)
         looped = Plan(None, length, rates, 1, False, False, self._speed.looped(max(rates, REFINED), length))

@@ -10,12 +10,12 @@ import numpy as np
 from scipy import special
 
 from stepsize.decide.advice import ENDED, AdviceStatus, Price
+from stepsize.decide.outlook import Outlook
 from stepsize.decide.reasons import reasons, warnings
 from stepsize.decide.rehearsal import Rehearsal
 from stepsize.estimate import (
     Basin,
     Regret,
-    Shift,
     basin,
     chance_of_losing,
     loss_at,
@@ -66,8 +66,8 @@ FLAT = 1e-6
 class Verdict:
     """The status, the rate and its interval (None without an answer), and how it was reached.
 
-    `doubt` is the share of the progress that the rate is expected to lose in the full run, whose curve over
-    ln(rate) lies off the last rehearsal's by `shift`; the more, below a cliff that may lie elsewhere.
+    `doubt` is the share of the progress that the rate is expected to lose in the full run; the more, below a
+    cliff that may lie elsewhere. It comes from `outlook`, unless the last rehearsal told nothing.
     """
 
     status: AdviceStatus
@@ -79,7 +79,7 @@ class Verdict:
     prices: tuple[Price, ...] = ()
     warnings: tuple[str, ...] = ()
     doubt: float = 0.0
-    shift: Shift | None = None
+    outlook: Outlook | None = None
 
 
 def judge(rehearsals: list[Rehearsal], *, trained: int | None, held_out: int | None) -> Verdict:
@@ -203,20 +203,19 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
     draws = resampled(last.losses, last.folds)
     regret = Regret.measured(last.lrs, draws, last.start_loss)
     overfit = overfitting(last.mean, last.risen, last.start_loss)
-    room = measured.room_above(math.log(found.high * found.low) / 2)
-    shift = Shift.to_full_length(
-        last.share,
+    safe = last.lrs[-1] if found.cliff is None else last.lrs[last.lrs < found.cliff][-1]
+    outlook = Outlook(
+        regret=regret,
+        rates=np.geomspace(last.lrs[0], safe, CANDIDATES),
         located=math.hypot(LEAST_SPREAD, math.log(found.high / found.low) / 4),
-        room=room,
+        room=measured.room_above(math.log(found.high * found.low) / 2),
         overfit=overfit,
         late=last.late,
     )
-    safe = last.lrs[-1] if found.cliff is None else last.lrs[last.lrs < found.cliff][-1]
-    rates = np.geomspace(last.lrs[0], safe, CANDIDATES)
-    lr = three_digits(float(rates[np.argmin(regret.expected(rates, shift))]))
-    wary = shift if last.steps == last.horizon else shift.near_a_cliff(room)
+    shift = outlook.shift(last.share)
+    lr = three_digits(outlook.best(last.share))
     telling = last.share >= PLATEAU or not (found.low_open and found.high_open)
-    doubt = float(regret.expected(lr, wary)) if telling else 1.0
+    doubt = outlook.doubt(lr, last.share) if telling else 1.0
     chance = chance_of_losing(MUCH, lr, last.lrs, draws, last.start_loss, shift)
     if status == "ok" and (chance > LIKELY or not telling):
         status = "uncertain"
@@ -235,7 +234,7 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
         prices=_prices(last, found, lr, lambda rate: float(regret.expected(rate, shift))),
         warnings=warnings(last, found, lr, float(regret.expected(lr, shift))),
         doubt=doubt,
-        shift=shift,
+        outlook=outlook,
     )
 
 
