@@ -111,13 +111,27 @@ def test_runs_that_are_shared_out_cost_what_the_longest_queue_does() -> None:
 
 
 @pytest.mark.parametrize(
-    ("processes", "wanted", "steps", "tried"),
-    [(1, 3, 500, 3), (2, 3, 500, 4), (2, 1, 500, 2), (2, 3, 20, 3), (4, 3, 500, 4), (16, 3, 500, 8)],
+    ("processes", "member", "wanted", "steps", "tried"),
+    [
+        (1, 0.4, 3, 500, 3),
+        (2, 0.4, 3, 500, 4),
+        (2, 0.4, 1, 500, 2),
+        (2, 0.4, 3, 20, 3),  # over before a helper has started
+        (4, 0.4, 3, 500, 4),
+        (16, 0.4, 3, 500, 8),
+        (16, 0.97, 3, 500, 3),  # sixteen threads are quicker, one run after another
+    ],
 )
-def test_as_many_rates_are_tried_as_take_no_longer(
-    processes: int, wanted: int, steps: int, tried: int
+def test_as_many_rates_are_tried_as_hardly_take_longer(
+    processes: int, member: float, wanted: int, steps: int, tried: int
 ) -> None:
-    assert Speed(0.4, 0.5, stacks=False, processes=processes).abreast(wanted, steps) == tried
+    assert Speed(member, 0.5, stacks=False, processes=processes).abreast(wanted, steps) == tried
+
+
+def test_large_runs_on_many_cores_cost_what_they_do_one_after_another() -> None:
+    many = Speed(member=0.97, evaluation=0.5, stacks=False, processes=16)
+    assert many.looped(3, 500) == Speed(member=0.97, evaluation=0.5, stacks=False).looped(3, 500)
+    assert many.looped(16, 500) < 3 * 500
 
 
 def test_a_wider_net_costs_more_beside_its_calls() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,14 @@ def test_runs_are_the_same_wherever_they_are_trained(tmp_path: Path) -> None:
     assert sum(told) == len(RATES) * STEPS
     assert history.status == ("ok", "diverged", "ok", "ok", "ok")
     assert_same(history, trained_alone(task))
+
+
+def test_they_help_a_thread_that_is_not_the_first_too(tmp_path: Path) -> None:
+    loss = Where(tmp_path / "where")
+    with ThreadPoolExecutor(1) as pool:
+        history = pool.submit(trained, small_task(loss=loss)).result()
+    assert len(loss.processes) == 2
+    assert_same(history, trained_alone(small_task()))
 
 
 def test_what_does_not_stack_is_shared_out_as_well(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from stepsize.task import Task
 from stepsize.training import EngineName, Member, NotStackableError, train
 from stepsize.training.arithmetic import arithmetic_share
 from stepsize.training.evaluation import evaluation_updates
-from stepsize.training.helpers import most_processes, worth
+from stepsize.training.helpers import most_processes, processes, worth
 from stepsize.training.obstacles import refuse_known
 from stepsize.training.probed import ProbeRun, Trainable
 
@@ -32,8 +32,9 @@ THREADS, BESIDE = 0.5, 1.1
 """Share of what several threads could save of an update's arithmetic that they do, and how much longer a run
 takes beside others, two cores: runs on one thread each took 0.95 to 1.3 times as long as alone on both."""
 
-ABREAST = 8
-"""Runs that a round without a stack starts with at most, however many processes there are."""
+ABREAST, HARDLY_LONGER = 8, 1.5
+"""Runs that a round without a stack starts with at most, however many processes there are, and how many times
+as long they may take as the fewest."""
 
 TIMED = 10
 """Updates of a plain loop on which its pace is taken unless told otherwise."""
@@ -121,17 +122,22 @@ class Speed:
 
     def looped(self, members: float, steps: int) -> float:
         """What so many members cost by themselves; their start is evaluated once."""
-        one = steps + self.evaluation
-        if self.processes == 1 or not worth(members, steps):
+        one, runs = steps + self.evaluation, math.ceil(members)
+        sharing = self._sharing(runs, steps)
+        if sharing == 1:
             return members * one + self.evaluation
         slower = BESIDE / (1 - THREADS * self.member * (1 - 1 / self.processes))
-        return STARTING + math.ceil(members / self.processes) * slower * one + self.evaluation
+        return STARTING + math.ceil(runs / sharing) * slower * one + self.evaluation
 
     def abreast(self, members: int, steps: int) -> int:
-        """So many members, or as many more as take no longer by themselves."""
-        if self.processes == 1 or not worth(max(members, 2), steps):
-            return members
-        return min(-(-members // self.processes) * self.processes, max(members, ABREAST))
+        """So many members, or as many more as hardly take longer where they are shared out."""
+        more = min(-(-members // self.processes) * self.processes, max(members, ABREAST))
+        longer = self.looped(more, steps) / self.looped(members, steps)
+        return more if self._sharing(more, steps) > 1 and longer <= HARDLY_LONGER else members
+
+    def _sharing(self, runs: int, steps: int) -> int:
+        """How many processes train so many runs."""
+        return processes(self.processes, runs, self.member) if worth(runs, steps) else 1
 
     def stacked(self, members: int, steps: int) -> float:
         """What they cost as a stack that is recorded already; infinite if the task does not stack."""

@@ -85,6 +85,8 @@ def processes(most: int, runs: int, arithmetic: float) -> int:
     Which is seldom so: enough runs for all of them are always shared out.
     """
     count = min(most, runs)
+    if count < 2:
+        return 1
     apart = runs * (1 - arithmetic + arithmetic / most)
     return count if count == most or -(-runs // count) < apart else 1
 
