@@ -104,6 +104,10 @@ def test_rates_that_all_fare_alike_in_a_shorter_rehearsal_decide_nothing() -> No
     )
     assert judged(plateau).status == "uncertain"
     assert judged(plateau).doubt == 1.0
+    outlook = judged(plateau).outlook
+    assert outlook is not None
+    assert outlook.left_in_doubt(0.49) == 1.0  # nor would any other that is as short
+    assert outlook.left_in_doubt(0.5) < 0.02
     assert "fare alike" in judged(plateau).why
     for horizon in (430, 215):
         assert judged(structs.replace(plateau, horizon=horizon)).status == "ok"

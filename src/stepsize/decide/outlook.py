@@ -9,16 +9,22 @@ import numpy as np
 from stepsize.estimate import Regret, Shift
 from stepsize.estimate.smoothing import Floats
 
+PLATEAU = 0.5
+"""Share of the run below which rates that all fare alike tell nothing: they may stand on a plateau that only
+a longer run leaves. From there on they are all as good."""
+
 
 @dataclass(frozen=True)
 class Outlook:
     """From a rehearsal's `regret` over rates to the whole run, among `rates` that did not diverge.
 
-    `located`, `room`, `overfit` and `late` as for `Shift.to_full_length`.
+    `alike` says whether all that were tried fare alike; `located`, `room`, `overfit` and `late` are as for
+    `Shift.to_full_length`.
     """
 
     regret: Regret
     rates: Floats
+    alike: bool
     located: float
     room: float
     overfit: float
@@ -34,8 +40,17 @@ class Outlook:
         """The rate that should then lose least."""
         return float(self.rates[np.argmin(self.regret.expected(self.rates, self.shift(share)))])
 
+    def tells(self, share: float) -> bool:
+        """Whether a rehearsal of so much of the run tells one rate from another."""
+        return share >= PLATEAU or not self.alike
+
     def doubt(self, lr: float, share: float) -> float:
-        """What a rate should then lose; the more, below a cliff that another seed may see elsewhere."""
+        """What a rate should then lose; the more, below a cliff that another seed may see elsewhere.
+
+        Everything, as far as is known, where the rehearsal tells nothing.
+        """
+        if not self.tells(share):
+            return 1.0
         shift = self.shift(share)
         return float(self.regret.expected(lr, shift if share == 1 else shift.near_a_cliff(self.room)))
 

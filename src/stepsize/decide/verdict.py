@@ -45,10 +45,6 @@ MUCH, LIKELY = 0.05, 0.2
 """An answer is uncertain where the chance that it loses more than the first is above the second: of 28 such
 answers among 296 searches 7 did, of the other 268 three (docs/method.md)."""
 
-PLATEAU = 0.5
-"""Share of the run below which rates that all lose at most `SHARE` tell nothing: they may stand on a plateau
-that only a longer run leaves. From there on they are all as good."""
-
 CANDIDATES = 400
 """Rates among which the answer is chosen; neighbours differ by some percent at most."""
 
@@ -67,7 +63,7 @@ class Verdict:
     """The status, the rate and its interval (None without an answer), and how it was reached.
 
     `doubt` is the share of the progress that the rate is expected to lose in the full run; the more, below a
-    cliff that may lie elsewhere. It comes from `outlook`, unless the last rehearsal told nothing.
+    cliff that may lie elsewhere. It comes from `outlook`.
     """
 
     status: AdviceStatus
@@ -207,6 +203,7 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
     outlook = Outlook(
         regret=regret,
         rates=np.geomspace(last.lrs[0], safe, CANDIDATES),
+        alike=found.low_open and found.high_open,
         located=math.hypot(LEAST_SPREAD, math.log(found.high / found.low) / 4),
         room=measured.room_above(math.log(found.high * found.low) / 2),
         overfit=overfit,
@@ -214,8 +211,7 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
     )
     shift = outlook.shift(last.share)
     lr = three_digits(outlook.best(last.share))
-    telling = last.share >= PLATEAU or not (found.low_open and found.high_open)
-    doubt = outlook.doubt(lr, last.share) if telling else 1.0
+    telling = outlook.tells(last.share)
     chance = chance_of_losing(MUCH, lr, last.lrs, draws, last.start_loss, shift)
     if status == "ok" and (chance > LIKELY or not telling):
         status = "uncertain"
@@ -233,7 +229,7 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
         expected_loss=found.best_loss,
         prices=_prices(last, found, lr, lambda rate: float(regret.expected(rate, shift))),
         warnings=warnings(last, found, lr, float(regret.expected(lr, shift))),
-        doubt=doubt,
+        doubt=outlook.doubt(lr, last.share),
         outlook=outlook,
     )
 
