@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import stepsize as ss
+from benchmarks.clock import circumstances
 from benchmarks.regret.tasks import CASES
 from stepsize.decide.speed import seconds_per_update
 from stepsize.training import Member, train
@@ -34,6 +35,8 @@ error of their mean, "run" the time of the real run in a plain loop, "finding it
 search.
 
 {table}
+
+{circumstances}
 <!-- --8<-- [end:table] -->
 """
 
@@ -104,7 +107,8 @@ def main(argv: list[str] | None = None) -> None:
             print(lines[-1], flush=True)
     out = options.out or (None if options.quick or options.tasks else RESULTS)
     if out is not None:
-        out.write_text(PAGE.format(table="\n".join(lines)), encoding="utf-8")
+        text = PAGE.format(table="\n".join(lines), circumstances=circumstances("python -m benchmarks.tuning"))
+        out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
