@@ -122,6 +122,41 @@ def test_what_does_not_stack_is_shared_out_as_well(tmp_path: Path) -> None:
     assert len(loss.processes) == 2
 
 
+class Neighbours(nn.Module):
+    """Multiplies by a sparse matrix, as nets on graphs do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links = torch.eye(4, dtype=torch.float64).to_sparse()
+        self.mix = nn.Parameter(torch.eye(4, dtype=torch.float64))
+        self.out = nn.Linear(4, 3).double()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.out(x @ torch.sparse.mm(self.links, self.mix))
+        return scores
+
+
+@pytest.mark.parametrize("engine", ["loop", "auto"])
+def test_a_model_with_a_sparse_matrix_is_shared_out(engine: Any) -> None:
+    """What it keeps for its backward pass has no storage to count by."""
+    history = ss.train(
+        small_task(model=Neighbours), members(RATES), table(RATES, STEPS), evaluate_at=[0], engine=engine
+    )
+    assert history.engine == "loop"
+    assert history.status == ("ok", "diverged", "ok", "ok", "ok")
+
+
+def test_what_cannot_be_counted_is_trained_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no such operation under a dispatch mode")
+
+    monkeypatch.setattr("stepsize.training.engine.arithmetic_share", refuse)
+    loss = Where(tmp_path / "where")
+    history = trained(small_task(loss=loss))
+    assert len(loss.processes) == 1
+    assert history.status == ("ok", "diverged", "ok", "ok", "ok")
+
+
 def fail() -> None:
     raise ValueError("not in this process")
 

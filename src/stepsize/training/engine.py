@@ -244,8 +244,11 @@ class _Call:
         if not isinstance(self._task, Task) or not worth(len(rows), self._rates.shape[1]):
             return 1
         model = self._task.make_model(self._members[rows[0]].seed)
-        most = most_processes(self._task, model)
-        return 1 if most == 1 else processes(most, len(rows), arithmetic_share(self._task, model))
+        try:
+            most = most_processes(self._task, model)
+            return 1 if most == 1 else processes(most, len(rows), arithmetic_share(self._task, model))
+        except Exception:  # noqa: BLE001 - what cannot be counted trains here, where an error of its own is raised
+            return 1
 
     def _help(self, row: int, tell: Callable[[int], None]) -> Left:
         """Train a member in a helper."""

@@ -55,7 +55,9 @@ def footprint(task: Task, model: torch.nn.Module, batch: Any) -> Footprint:
     kept: dict[int, int] = {}
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.data_ptr() not in inputs:
+        if tensor.layout is not torch.strided:  # which has no storage of its own to tell it by
+            kept[id(tensor)] = tensor._nnz() * tensor.element_size()
+        elif tensor.data_ptr() not in inputs:
             kept[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
         return tensor
 
