@@ -31,7 +31,10 @@ from stepsize.training.tally import Left, Tally
 
 EngineName = Literal["auto", "stack", "loop"]
 Progress = Callable[[int], None]
-"""Called with the member-updates finished since the last call; a diverged member's rest is finished too."""
+"""Called with the member-updates finished since the last call; a diverged member's rest is finished too.
+
+With 0 now and then, while this process waits for others to finish.
+"""
 
 PROGRESS_EVERY = 50
 
@@ -265,7 +268,7 @@ class _Call:
             if left is not None:
                 self._tally.take_in(row, left)
                 finished.add(row)
-            if self._progress is not None:
+            if self._progress is not None and (updates or message is None):  # 0: a look at the clock
                 self._progress(updates)
         return finished
 

@@ -155,8 +155,10 @@ class Helpers:
         """The same until all have finished; None now and then, so that the caller may look at the clock."""
         patience = SILENT + TIMES_AS_LONG * self._pace
         while self._heard_from:
-            yield from self._messages(BEAT)
-            yield None
+            heard = list(self._messages(BEAT))
+            yield from heard
+            if not heard:
+                yield None
             late = time.monotonic() - patience
             for one in [one for one, heard in self._heard_from.items() if heard < late]:
                 self._forget(one)
