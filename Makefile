@@ -78,6 +78,7 @@ api: $(VENV)/.dev ## accept the public interface as it is now: writes tests/api/
 faults: $(VENV)/.dev ## disturb every measurement at every third update, from its beginning to its end
 	FAULTS=everywhere OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS) tests/faults
 
+# With two threads, unlike `make test`: there runs that share no stack are shared out among processes.
 package: $(VENV)/.package ## build the wheel and the sdist, and test the wheel in an environment of its own
 	rm -rf dist out/sdist
 	$(BIN)/python -m build --outdir dist .
@@ -89,9 +90,8 @@ package: $(VENV)/.package ## build the wheel and the sdist, and test the wheel i
 	rm -rf out/pipx
 	$(PIPX) install --quiet --python $(abspath $(BIN))/python dist/*.whl
 	out/pipx/bin/stepsize --version
-	$(PIPX) inject --quiet stepsize pytest hypothesis pytest-xdist
-	cd out/sdist && OMP_NUM_THREADS=1 ../pipx/venvs/stepsize/bin/python -m pytest -q -p no:cacheprovider \
-	  -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(CORE)
+	$(PIPX) inject --quiet stepsize pytest hypothesis
+	cd out/sdist && OMP_NUM_THREADS=2 ../pipx/venvs/stepsize/bin/python -m pytest -q -p no:cacheprovider $(CORE)
 
 compat: $(VENV)/.made ## run the core tests with the oldest dependencies that are supported, and with the newest
 	PYTHON=$(BIN)/python .ci/compat oldest $(CORE)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import stepsize as ss
+from stepsize.decide.omissions import of_schedule
 from stepsize.decide.rehearsal import rehearse
 from stepsize.decide.schedule_comparison import SCHEDULES, fitting_schedules
 from tests.tasks import digits_task, unlearnable_task
@@ -68,6 +69,42 @@ def test_two_names_of_almost_one_schedule_are_alike() -> None:
     assert len(found.alike) == 1
     assert "No difference detected" in found.why
     assert (found.steps, found.horizon) == (40, 80)
+
+
+def test_a_schedule_that_decays_is_advised_where_a_short_run_tells_no_difference() -> None:
+    """In 8 of 200 updates a constant rate gets further; in all of them its noise is left in the loss."""
+    short = ss.compare_schedules(
+        digits_task(steps=200), ["fixed", "linear"], lr=0.5, steps=8, seeds=3, progress=False
+    )
+    assert (short.best, short.alike, short.advised) == ("fixed()", ("linear()",), "linear()")
+    assert "linear() is advised: it decays" in str(short)
+    whole = ss.compare_schedules(digits_task(steps=8), ["fixed", "linear"], lr=0.5, seeds=3, progress=False)
+    assert (whole.best, whole.alike, whole.advised) == ("fixed()", ("linear()",), "fixed()")
+
+
+def test_a_constant_rate_that_is_told_to_be_better_is_advised() -> None:
+    found = ss.compare_schedules(
+        digits_task(steps=200),
+        ["decay('3%') | fixed(1e-9)", "fixed"],
+        lr=0.3,
+        steps=100,
+        seeds=4,
+        progress=False,
+    )
+    assert (found.alike, found.advised) == ((), "fixed()")
+
+
+def test_what_is_lost_is_counted_from_the_schedule_advised() -> None:
+    found = ss.compare_schedules(
+        digits_task(steps=200), ["fixed", "linear"], lr=0.5, steps=8, seeds=3, progress=False
+    )
+    (without,) = of_schedule(found, 2.3)
+    linear = found.rows[1]
+    assert linear.behind is not None
+    assert linear.loss is not None
+    assert without.instead == "fixed()"
+    assert without.lost == pytest.approx(-linear.behind / (2.3 - linear.loss))
+    assert without.alike
 
 
 def test_schedules_that_a_short_run_has_no_room_for_are_left_out_unless_asked_for() -> None:

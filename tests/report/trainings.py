@@ -46,6 +46,7 @@ def schedules(*, best: str | None = "linear()") -> ScheduleComparison:
         task="digits",
         cost=cost(9_000, 9.0),
         provenance=PROVENANCE,
+        advised=best,
     )
 
 

@@ -51,7 +51,7 @@ def compare(
         Path | None, typer.Option("--plot", help="Draw losses over rates: PNG, SVG or PDF.")
     ] = None,
     quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print the best schedule alone, and no progress.")
+        bool, typer.Option("--quiet", help="Print the schedule advised alone, and no progress.")
     ] = False,
     debug: Debug = False,
 ) -> None:
@@ -71,6 +71,6 @@ def compare(
         progress=False if quiet else None,
         announce=silent if quiet else announce,
     )
-    deliver(found, found.best, json, report, plot, quiet)
+    deliver(found, found.advised, json, report, plot, quiet)
     if found.best is None:
         raise typer.Exit(NO_ANSWER)

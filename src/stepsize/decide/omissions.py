@@ -15,7 +15,7 @@ from stepsize.decide.schedule_comparison_result import ScheduleComparison
 from stepsize.decide.speed import Speed
 from stepsize.decide.training_advice import Omission, Part
 from stepsize.decide.warmup_result import WarmupComparison
-from stepsize.estimate.paired import Difference, paired_difference
+from stepsize.estimate.paired import Difference, differences, paired_difference
 from stepsize.schedules import Schedule
 from stepsize.schedules.units import number_text
 from stepsize.task import Task
@@ -80,12 +80,16 @@ def of_rate(advice: Advice) -> Iterator[Omission]:
 
 
 def of_schedule(found: ScheduleComparison, start: float | None) -> Iterator[Omission]:
-    """The schedules that were not chosen, each at its own best rate."""
-    best = next((row.loss for row in found.rows if row.schedule == found.best), None)
+    """The schedules that are not advised, each at its own best rate."""
+    learned = [row for row in found.rows if row.by_seed]
+    place = next((i for i, row in enumerate(learned) if row.schedule == found.advised), None)
+    if place is None:
+        return
+    told = differences(np.stack([row.by_seed for row in learned], axis=1), place)
+    behind = {row.schedule: difference for row, difference in zip(learned, told, strict=True)}
     for row in found.rows:
-        if row.schedule != found.best:
-            told = None if row.behind is None else Difference(row.behind, row.behind_low, row.behind_high)
-            yield _omission("schedule", row.schedule, told, best, start)
+        if row.schedule != found.advised:
+            yield _omission("schedule", row.schedule, behind.get(row.schedule), learned[place].loss, start)
 
 
 def of_warmup(found: WarmupComparison) -> Iterator[Omission]:

@@ -140,6 +140,11 @@ class Shape:
         shape = schedule.at(1.0)
         return cls(shape.values(task.run), shape.controls(task.run))
 
+    @property
+    def decays(self) -> bool:
+        """Whether it ends so far below its peak that little noise is left in the loss."""
+        return bool(self.values[-1] < DECAYED * self.values.max())
+
     def compressed(self, steps: int) -> Shape:
         """The same shape in fewer updates: both end points kept, the rest sampled evenly."""
         at = np.round(np.linspace(0, len(self.values) - 1, steps)).astype(int)
@@ -247,7 +252,7 @@ def on_part_of_the_data(task: Trainable, share: float) -> Trainable:
 
 def affordable_average(task: Trainable, shape: Shape, steps: int) -> int:
     """Evaluations over the last tenth that a loss is to be the mean of: one where the rate has decayed."""
-    if shape.values[-1] < DECAYED * shape.values.max():
+    if shape.decays:
         return 1
     affordable = CHECK_SHARE * steps / evaluation_updates(task)
     return int(np.clip(affordable, 1, min(AVERAGED, max(1, round(TAIL * steps)))))

@@ -224,11 +224,12 @@ def _compared(
     seeds: tuple[int, ...],
 ) -> ScheduleComparison:
     order = sorted((text for text in done if done[text].best is not None), key=lambda text: done[text].loss)
-    best = order[0] if order else None
     ends = [one.best.losses[:, 0] for text in order if (one := done[text]).best is not None]
     behind = differences(np.stack(ends, axis=1), 0) if ends else []
     rows = [_row(text, done[text], difference) for text, difference in zip(order, behind, strict=True)]
     rows += [_row(text, done[text], None) for text in done if text not in order]
+    best = order[0] if order else None
+    advised = _advised(task, rows[: len(order)], steps)
     cost = sum((one.cost for one in done.values()), Cost(updates=0, samples=0, seconds=0.0, runs=0.0))
     reasons = {one.grid.engine_reason for one in done.values() if one.grid.engine_reason}
     warnings = {run_by_run(reason) for reason in reasons}
@@ -245,8 +246,9 @@ def _compared(
         warnings.add(f"the best rate is the last that was tried with {', '.join(edges)}")
     return ScheduleComparison(
         status=ended or ("ok" if best is not None else "no_answer"),
-        why=_why(best, rows, len(seeds)),
+        why=_why(best, rows, len(seeds)) + _instead(best, advised),
         best=best,
+        advised=advised,
         rows=tuple(rows),
         steps=steps,
         horizon=task.steps,
@@ -255,6 +257,26 @@ def _compared(
         cost=cost,
         provenance=provenance(device=str(task.device), seeds=seeds),
     )
+
+
+def _advised(task: Task, rows: Sequence[ScheduleRow], steps: int) -> str | None:
+    """What to take in the whole run, of rows in which something learned, the lowest first.
+
+    A rate that stays leaves its noise in the loss. Early in a run what is still to be learned hides that, so
+    schedules that decay fare better in the whole run than in a shortened one.
+    """
+    if not rows:
+        return None
+    texts = [rows[0].schedule, *(row.schedule for row in rows[1:] if row.alike)]
+    if steps == task.steps:
+        return texts[0]
+    return next((text for text in texts if Shape.of(checked_schedule(text), task).decays), texts[0])
+
+
+def _instead(best: str | None, advised: str | None) -> str:
+    if advised == best:
+        return ""
+    return f" {advised} is advised: it decays, and what that gains grows with the length of the run."
 
 
 def _row(text: str, tried: _Tried, behind: Difference | None) -> ScheduleRow:

@@ -34,6 +34,8 @@ class ScheduleComparison(Result, frozen=True, kw_only=True, eq=False):
     """Schedules by their held-out loss after `steps` updates, the lowest first.
 
     `best` is the first one's text, None if nothing learned; `alike` those that cannot be told from it.
+    `advised` is what to take in the real run: the best, or where that one hardly decays and runs were
+    shortened, the first of those alike that does, since what a decay gains grows with the length.
     `status` is "ok", "no_answer", "interrupted" or "out_of_time" (schedules not tried are left out). `steps`
     updates stand for the task's `horizon`, with each shape compressed into them.
     """
@@ -48,6 +50,7 @@ class ScheduleComparison(Result, frozen=True, kw_only=True, eq=False):
     task: str
     cost: Cost
     provenance: Provenance
+    advised: str | None = None
 
     @property
     def alike(self) -> tuple[str, ...]:

@@ -177,11 +177,11 @@ class Tuning:
         self.costs.append(found.cost)
         if found.status == "interrupted":
             raise KeyboardInterrupt
-        if found.best is None:
+        if found.advised is None:
             self.notes.append(f"no schedule was chosen: {found.why}")
             return lr
-        self.schedule = Schedule.parse(found.best)
-        return next((row.lr for row in found.rows if row.schedule == found.best and row.lr), lr)
+        self.schedule = Schedule.parse(found.advised)
+        return next((row.lr for row in found.rows if row.schedule == found.advised and row.lr), lr)
 
     def _choose_warmup(self, lr: float) -> None:
         found = find_warmup(
