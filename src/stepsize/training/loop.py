@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,7 +63,9 @@ class Loop:
         self._watch = Watch(len(members))
         self._done = 0
         self._runners = [self._start(member) for member in members]
-        self._mode = needs_row_major(self._runners[0].model, task.loss)
+        # Around the loss alone: a mode costs time on every call to torch, those of the optimizer too.
+        row_major = needs_row_major(self._runners[0].model, task.loss)
+        self._masks = RowMajorDropout() if row_major else nullcontext()
 
     def _start(self, member: Member) -> _Runner:
         model = self._task.make_model(member.seed)
@@ -80,16 +82,13 @@ class Loop:
     def _advance_one(self, row: int, count: int) -> None:
         runner = self._runners[row]
         runner.model.train()
-        index = np.array([row])
-        with isolated_rng(), ExitStack() as stack:
+        with isolated_rng():
             restore_rng(runner.rng)
-            if self._mode:
-                stack.enter_context(RowMajorDropout())
             for t in range(self._done, self._done + count):
                 loss = self._update(runner, float(self._rates[row, t]), t)
                 self.train_loss[row, t] = loss
                 self.updates_done[row] += 1
-                if self._watch.diverged(index, np.array([loss]))[0]:
+                if self._watch.diverged(row, loss):
                     self.drop([row])
                     break
             runner.rng = capture_rng()
@@ -104,8 +103,9 @@ class Loop:
 
         def closure() -> float:
             runner.optimizer.zero_grad()
-            loss = self._task.loss(runner.model, batch)
-            loss.backward(inputs=runner.trained)  # and into nothing else that the loss may use
+            with self._masks:  # the backward pass may compute parts of the forward pass again
+                loss = self._task.loss(runner.model, batch)
+                loss.backward(inputs=runner.trained)  # and into nothing else that the loss may use
             first.append(float(loss.detach()))
             return first[-1]
 

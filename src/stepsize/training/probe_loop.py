@@ -50,7 +50,7 @@ class ProbeLoop:
                 loss = self._update()
                 self.train_loss[0, t] = loss
                 self.updates_done[0] += 1
-                if self._watch.diverged(np.array([0]), np.array([loss]))[0]:
+                if self._watch.diverged(0, loss):
                     self.drop([0])
                     return
 

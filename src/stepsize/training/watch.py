@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 DIVERGED_ABOVE = 10.0
@@ -25,26 +27,23 @@ class Watch:
         self._weight = np.zeros(members)
         self._limit = np.full(members, np.nan)
 
-    def diverged(self, rows: np.ndarray, losses: np.ndarray) -> np.ndarray:
-        """Take in the losses (len(rows),) of the members `rows`; True where a member has now diverged."""
-        limit = self._limit[rows]
-        if np.isnan(limit).any():
-            fresh = np.isnan(limit)
-            start = losses[fresh]
-            limit[fresh] = np.where(start == 0, np.inf, start + (self._multiple - 1.0) * np.abs(start))
-            self._limit[rows] = limit
-        with np.errstate(invalid="ignore", over="ignore"):
-            average = self._average[rows] = SMOOTHING * self._average[rows] + (1 - SMOOTHING) * losses
-            weight = self._weight[rows] = SMOOTHING * self._weight[rows] + (1 - SMOOTHING)
-            # Compared this way round, a loss that is not a number has diverged as well.
-            beyond: np.ndarray = ~(average <= weight * limit) | ~np.isfinite(losses)
-        return beyond
+    def diverged(self, row: int, loss: float) -> bool:
+        """Take in the loss of one member, by its row; whether it has now diverged."""
+        limit = float(self._limit[row])
+        if math.isnan(limit):
+            limit = math.inf if loss == 0 else loss + (self._multiple - 1.0) * abs(loss)
+            self._limit[row] = limit
+        average = SMOOTHING * float(self._average[row]) + (1 - SMOOTHING) * loss
+        weight = SMOOTHING * float(self._weight[row]) + (1 - SMOOTHING)
+        self._average[row], self._weight[row] = average, weight
+        # Compared this way round, a loss that is not a number has diverged as well.
+        return not average <= weight * limit or not math.isfinite(loss)
 
     def first_diverged(self, rows: np.ndarray, losses: np.ndarray) -> np.ndarray:
         """Take in the losses (T, len(rows)) of T updates; the first at which each row diverged, T if none.
 
-        As T calls of `diverged`, but quick where nothing happens: a mean of losses that all keep to a limit
-        keeps to it too.
+        As calls of `diverged` up to that one, but quick where nothing happens: a mean of losses that all keep
+        to a limit keeps to it too.
         """
         count = len(losses)
         found = np.full(len(rows), count)
@@ -53,7 +52,9 @@ class Watch:
             self._average[rows] = fade[0] * self._average[rows] + (1 - SMOOTHING) * (fade[1:] @ losses)
             self._weight[rows] = fade[0] * self._weight[rows] + (1 - fade[0])
             return found
-        for t in range(count):
-            bad = self.diverged(rows, losses[t]) & (found == count)
-            found[bad] = t
+        for place, row in enumerate(rows.tolist()):
+            for t, loss in enumerate(losses[:, place].tolist()):
+                if self.diverged(row, loss):
+                    found[place] = t
+                    break
         return found
