@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import nn
 
 import stepsize as ss
-from stepsize.training.dropout import RowMajorDropout
+from stepsize.training.dropout import InParts, RowMajorDropout
 from tests.training.twins import assert_three_ways, fingerprint, small_task, table
 
 SAMPLES = 28
@@ -282,7 +282,33 @@ def test_attention_from_plain_products_is_torchs(kind: str) -> None:
         k, v = (t.detach()[:, :2].clone().requires_grad_() for t in (k, v))
     theirs = F.scaled_dot_product_attention(q, k, v, **options)
     expected = torch.autograd.grad(theirs.square().sum(), (q, k, v))
-    with RowMajorDropout():
+    with InParts():
         ours = F.scaled_dot_product_attention(q, k, v, **options)
     torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(torch.autograd.grad(ours.square().sum(), (q, k, v)), expected)
+
+
+def test_attention_that_draws_no_mask_stays_torchs_own_kernel() -> None:
+    q, k, v = (torch.randn(2, 4, 5, 3) for _ in range(3))
+    theirs = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    with RowMajorDropout():
+        ours = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def test_the_loop_watches_no_call_to_torch_but_the_loss() -> None:
+    """A mode costs time on every call, those of the optimizer too."""
+    modes: dict[str, list[int]] = {"loss": [], "step": []}
+
+    class Counting(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            modes["step"].append(torch._C._len_torch_function_stack())
+            return super().step(closure)
+
+    def loss(model: nn.Module, batch: Any) -> torch.Tensor:
+        modes["loss"].append(torch._C._len_torch_function_stack())
+        return F.cross_entropy(model(batch[0]), batch[1])
+
+    task = small_task(loss=loss, optimizer=Counting)
+    ss.train(task, [ss.Member(0.1, 0)], np.full(3, 0.1), engine="loop", evaluate_at=[])
+    assert (modes["loss"][-3:], modes["step"]) == ([1, 1, 1], [0, 0, 0])

@@ -3,8 +3,8 @@
 torch fills a mask in the memory order of the tensor that it is for, and a stacked tensor may be laid out
 otherwise than a single one. While this mode is active, masks are drawn in plain row-major order, so a
 member gets the masks that it would get alone, and all members of a seed share theirs (common random
-numbers: their losses differ by their rates, not by their luck). Fused kernels that vmap cannot batch are
-computed from their parts.
+numbers: their losses differ by their rates, not by their luck). In a stack, fused kernels that vmap cannot
+batch are computed from their parts as well.
 """
 
 from __future__ import annotations
@@ -21,22 +21,35 @@ from torch.overrides import TorchFunctionMode
 
 from stepsize.losses import Supervised
 
+_fused_attention: Callable[..., torch.Tensor] = F.scaled_dot_product_attention
+
 
 class RowMajorDropout(TorchFunctionMode):
     """Replaces dropout, also inside attention, by masks drawn in row-major order."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in _REPLACED:
-            return _REPLACED[func](*args, **kwargs)
+        replaced = self._replaced()
+        if func in replaced:
+            return replaced[func](*args, **kwargs)
         if func is F.multi_head_attention_forward:
             # torch runs this function's body with the mode off, so what it calls is replaced there.
             with (
                 mock.patch.object(F, "dropout", dropout),
-                mock.patch.object(F, "scaled_dot_product_attention", attention),
+                mock.patch.object(F, "scaled_dot_product_attention", replaced[_fused_attention]),
             ):
                 return func(*args, **kwargs)
         return func(*args, **kwargs)
+
+    def _replaced(self) -> dict[Any, Any]:
+        return _MASKED
+
+
+class InParts(RowMajorDropout):
+    """Computes fused kernels that have no batching rule from their parts, besides."""
+
+    def _replaced(self) -> dict[Any, Any]:
+        return _IN_PARTS
 
 
 def dropout(
@@ -108,6 +121,20 @@ def attention(
     return dropout(weights, p=dropout_p) @ value
 
 
+def masked_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    *args: Any,
+    **options: Any,
+) -> torch.Tensor:
+    """`scaled_dot_product_attention`, fused unless it draws a mask."""
+    compute = _fused_attention if dropout_p == 0 else attention
+    return compute(query, key, value, attn_mask, dropout_p, *args, **options)
+
+
 def embedding_bag(
     input: torch.Tensor,
     weight: torch.Tensor,
@@ -133,15 +160,15 @@ def embedding_bag(
     )
 
 
-_REPLACED: dict[Any, Any] = {
+_MASKED: dict[Any, Any] = {
     F.dropout: dropout,
     F.dropout1d: _channels_of(3),
     F.dropout2d: dropout_channels,  # three dimensions are a batch too, by torch's own rule
     F.dropout3d: _channels_of(5),
-    F.scaled_dot_product_attention: attention,
-    F.embedding_bag: embedding_bag,
     torch.dropout: lambda input, p, train: dropout(input, p, train),
+    _fused_attention: masked_attention,
 }
+_IN_PARTS: dict[Any, Any] = {**_MASKED, _fused_attention: attention, F.embedding_bag: embedding_bag}
 
 
 def needs_row_major(model: nn.Module, loss: Any) -> bool:

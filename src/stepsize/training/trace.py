@@ -16,7 +16,7 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from stepsize._capabilities import first_line
 from stepsize._rng import capture_rng, restore_rng, same_rng
-from stepsize.training.dropout import RowMajorDropout
+from stepsize.training.dropout import InParts
 from stepsize.training.kernels import simplify
 from stepsize.training.program import Product, Program
 from stepsize.training.record import record
@@ -120,7 +120,7 @@ class Traced:
         return self._held_leaves + leaves, (self._held_layout, *layout)
 
     def _function_with_masks(self, *args: Any) -> Any:
-        with RowMajorDropout():
+        with InParts():
             return self._function(*args)
 
     def _record(self, key: Any, args: Any, leaves: list[torch.Tensor]) -> Any:
