@@ -172,6 +172,7 @@ def shape_text(schedule: Schedule) -> str:
 class _Tried:
     """A schedule at all rates, with one seed or every one, and at its best rate with every seed."""
 
+    decays: bool
     grid: Rehearsal
     best: Rehearsal | None
     cost: Cost
@@ -202,17 +203,17 @@ def _best_of(
         else:
             break
     if grid.best is None or not learns(grid):
-        return _Tried(grid, None, grid.cost)
+        return _Tried(shape.decays, grid, None, grid.cost)
     if not others:
-        return _Tried(grid, at_rates(grid, [grid.best]), grid.cost)
+        return _Tried(shape.decays, grid, at_rates(grid, [grid.best]), grid.cost)
     cost = grid.cost
     for place in range(grid.best, -1, -1):  # a rate that other seeds do not bear is too large
         more = run(grid.lrs[[place]], others)
         cost += more.cost
         best = with_more_seeds(at_rates(grid, [place]), more)
         if np.isfinite(best.losses).all():
-            return _Tried(grid, best, cost)
-    return _Tried(grid, None, cost)
+            return _Tried(shape.decays, grid, best, cost)
+    return _Tried(shape.decays, grid, None, cost)
 
 
 def _compared(
@@ -229,7 +230,7 @@ def _compared(
     rows = [_row(text, done[text], difference) for text, difference in zip(order, behind, strict=True)]
     rows += [_row(text, done[text], None) for text in done if text not in order]
     best = order[0] if order else None
-    advised = _advised(task, rows[: len(order)], steps)
+    advised = _advised(rows[: len(order)], done, shortened=steps < task.steps)
     cost = sum((one.cost for one in done.values()), Cost(updates=0, samples=0, seconds=0.0, runs=0.0))
     reasons = {one.grid.engine_reason for one in done.values() if one.grid.engine_reason}
     warnings = {run_by_run(reason) for reason in reasons}
@@ -259,7 +260,7 @@ def _compared(
     )
 
 
-def _advised(task: Task, rows: Sequence[ScheduleRow], steps: int) -> str | None:
+def _advised(rows: Sequence[ScheduleRow], done: dict[str, _Tried], *, shortened: bool) -> str | None:
     """What to take in the whole run, of rows in which something learned, the lowest first.
 
     A rate that stays leaves its noise in the loss. Early in a run what is still to be learned hides that, so
@@ -268,9 +269,7 @@ def _advised(task: Task, rows: Sequence[ScheduleRow], steps: int) -> str | None:
     if not rows:
         return None
     texts = [rows[0].schedule, *(row.schedule for row in rows[1:] if row.alike)]
-    if steps == task.steps:
-        return texts[0]
-    return next((text for text in texts if Shape.of(checked_schedule(text), task).decays), texts[0])
+    return next((text for text in texts if shortened and done[text].decays), texts[0])
 
 
 def _instead(best: str | None, advised: str | None) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
 import torch
@@ -22,34 +22,6 @@ from torch.overrides import TorchFunctionMode
 from stepsize.losses import Supervised
 
 _fused_attention: Callable[..., torch.Tensor] = F.scaled_dot_product_attention
-
-
-class RowMajorDropout(TorchFunctionMode):
-    """Replaces dropout, also inside attention, by masks drawn in row-major order."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        replaced = self._replaced()
-        if func in replaced:
-            return replaced[func](*args, **kwargs)
-        if func is F.multi_head_attention_forward:
-            # torch runs this function's body with the mode off, so what it calls is replaced there.
-            with (
-                mock.patch.object(F, "dropout", dropout),
-                mock.patch.object(F, "scaled_dot_product_attention", replaced[_fused_attention]),
-            ):
-                return func(*args, **kwargs)
-        return func(*args, **kwargs)
-
-    def _replaced(self) -> dict[Any, Any]:
-        return _MASKED
-
-
-class InParts(RowMajorDropout):
-    """Computes fused kernels that have no batching rule from their parts, besides."""
-
-    def _replaced(self) -> dict[Any, Any]:
-        return _IN_PARTS
 
 
 def dropout(
@@ -169,6 +141,31 @@ _MASKED: dict[Any, Any] = {
     _fused_attention: masked_attention,
 }
 _IN_PARTS: dict[Any, Any] = {**_MASKED, _fused_attention: attention, F.embedding_bag: embedding_bag}
+
+
+class RowMajorDropout(TorchFunctionMode):
+    """Replaces dropout, also inside attention, by masks drawn in row-major order."""
+
+    replaced: ClassVar[dict[Any, Any]] = _MASKED
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in self.replaced:
+            return self.replaced[func](*args, **kwargs)
+        if func is F.multi_head_attention_forward:
+            # torch runs this function's body with the mode off, so what it calls is replaced there.
+            with (
+                mock.patch.object(F, "dropout", dropout),
+                mock.patch.object(F, "scaled_dot_product_attention", self.replaced[_fused_attention]),
+            ):
+                return func(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+class InParts(RowMajorDropout):
+    """Computes fused kernels that have no batching rule from their parts, besides."""
+
+    replaced = _IN_PARTS
 
 
 def needs_row_major(model: nn.Module, loss: Any) -> bool:
