@@ -17,3 +17,8 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, rest = divmod(round(seconds / 60), 60)
     return f"{hours} h {rest} min" if rest else f"{hours} h"
+
+
+def plural(value: int, noun: str) -> str:
+    """`1 seed`, `3 seeds`, `1,000 seeds`."""
+    return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from stepsize.report.numbers import count, fraction, number, percent, plural, rate_ticks, short
+from stepsize._words import plural
+from stepsize.report.numbers import count, fraction, number, percent, rate_ticks, short
 from stepsize.report.script import HERE
 
 Calls = Callable[[str, list[Any]], list[Any]]

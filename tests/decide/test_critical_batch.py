@@ -170,7 +170,7 @@ def test_the_cost_is_told_before_anything_starts() -> None:
     critical_batch(
         digits_task(steps=40), [50], lr=0.3, seeds=1, noise=False, progress=Quiet(), announce=told.append
     )
-    assert "batch sizes 50, 1 seeds, about" in told[0]
+    assert "batch sizes 50, 1 seed, about" in told[0]
 
 
 def test_the_mean_noise_scale_weights_by_updates() -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepsize._words import duration
+from stepsize._words import duration, plural
 from stepsize.report import numbers
 
 
@@ -78,7 +78,7 @@ def test_fraction(part: int, whole: int, text: str) -> None:
 
 
 def test_plural() -> None:
-    assert (numbers.plural(1, "seed"), numbers.plural(2000, "seed")) == ("1 seed", "2,000 seeds")
+    assert (plural(1, "seed"), plural(2000, "seed")) == ("1 seed", "2,000 seeds")
 
 
 @given(st.floats(-8, 2), st.floats(0.01, 9), st.integers(2, 10))

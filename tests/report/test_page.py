@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from stepsize._result import Result
 from stepsize.decide.advice import Advice, AdviceStatus
@@ -15,6 +16,7 @@ from stepsize.report import check_writable, page, script, write_page
 from stepsize.report.pages.advice import NO_ANSWER
 from stepsize.report.script import DRAWINGS
 from tests.report.samples import advice, curve, no_answer, zoom
+from tests.report.trainings import schedules
 from tests.runs.samples import sweep
 
 EVIL = "</script><script>alert(\"x\")</script><b onload='y'>&amp; </style>"
@@ -295,3 +297,10 @@ def test_an_interval_says_what_it_is_of() -> None:
     assert "should lose at most 1% of the progress" in rates
     assert "should lose at most 1% of the progress" not in losses
     assert "90% bootstrap interval over the seeds" in losses
+
+
+def test_another_schedule_than_the_lowest_is_named_if_it_is_advised() -> None:
+    lowest = schedules(best="fixed()")
+    assert "advised" not in Reader(page(lowest)).texts
+    texts = Reader(page(structs.replace(lowest, advised="linear()"))).texts
+    assert texts[texts.index("advised") + 1] == "linear()"

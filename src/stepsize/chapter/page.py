@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stepsize._result import write_atomically
-from stepsize._words import duration
+from stepsize._words import duration, plural
 from stepsize.chapter.pictures import figure_of, table_of
 from stepsize.chapter.result import Chapter, Claim, Drawing, Estimate, NamedTable, SectionResult
 from stepsize.chapter.rules import Verdict
-from stepsize.report.numbers import count, number, plural
+from stepsize.report.numbers import count, number
 from stepsize.report.page import check_writable, script_safe, stylesheet
 from stepsize.report.pages.content import provenance_rows
 from stepsize.report.picture import Table

@@ -15,6 +15,7 @@ from stepsize._check_task import positive_rate
 from stepsize._progress import Deadline, Reporter, Silent, reporting
 from stepsize._result import provenance
 from stepsize._untouched import untouched
+from stepsize._words import plural
 from stepsize.decide.batch_plan import BatchPlan, planned
 from stepsize.decide.critical_batch_result import (
     BatchRow,
@@ -183,8 +184,9 @@ def _prediction(measured: Rounds, reporter: Reporter) -> Prediction | None:
 def _announcement(plan: BatchPlan) -> str:
     sizes = ", ".join(f"{size:,}" for size in plan.sizes)
     return (
-        f"Critical batch: batch sizes {sizes}, {len(plan.seeds)} seeds, about {plan.updates:,} updates "
-        f"in all, about {plan.seconds:,.0f} s on this machine, besides the rate to begin with."
+        f"Critical batch: batch sizes {sizes}, {plural(len(plan.seeds), 'seed')}, "
+        f"about {plan.updates:,} updates in all, about {plan.seconds:,.0f} s on this machine, "
+        "besides the rate to begin with."
     )
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from stepsize._result import Provenance, Result
+from stepsize._words import plural
 from stepsize.estimate.critical_batch import CriticalFit
 from stepsize.training.history import Cost
 
@@ -104,7 +105,9 @@ class CriticalBatch(Result, frozen=True, kw_only=True, eq=False):
         return self.fit.batch if self.fit is not None else None
 
     def __str__(self) -> str:
-        lines = [f"Critical batch of {self.task}, {len(self.provenance.seeds)} seeds, {self.loss_kind}"]
+        lines = [
+            f"Critical batch of {self.task}, {plural(len(self.provenance.seeds), 'seed')}, {self.loss_kind}"
+        ]
         for target in self.targets:
             lines.append(f"updates to a held-out loss of {target.loss:.4g}")
             lines.append(f"  {'batch':>7} {'rate':>8} {'(to 10% more)':>17} {'updates':>9} {'samples':>11}")

@@ -13,7 +13,7 @@ from stepsize._check_task import integer, positive_rate
 from stepsize._progress import OutOfTimeError, Reporter, reporting
 from stepsize._result import finite_or_none, provenance
 from stepsize._untouched import untouched
-from stepsize._words import duration
+from stepsize._words import duration, plural
 from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import checked_schedule
 from stepsize.decide.known_rate import besides, known_rate, left
@@ -111,7 +111,7 @@ def compare_schedules(
             seconds = len(texts) * min(_costs(Speed.of(task), seeds, length)) * seconds_per_update(task)
             (announce or _log.info)(
                 f"Comparing {len(texts)} schedules over {length:,} updates at {len(FACTORS)} rates or more "
-                f"with {seeds} seeds: about {duration(seconds)} on this machine{besides(lr)}."
+                f"with {plural(seeds, 'seed')}: about {duration(seconds)} on this machine{besides(lr)}."
             )
             if limit is not None:
                 reporter = limit.clocked(reporter)

@@ -13,7 +13,7 @@ from stepsize._check_task import integer, positive_rate
 from stepsize._progress import OutOfTimeError, Reporter, reporting
 from stepsize._result import finite_or_none, provenance
 from stepsize._untouched import untouched
-from stepsize._words import duration
+from stepsize._words import duration, plural
 from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import checked_schedule
 from stepsize.decide.known_rate import besides, known_rate, left
@@ -113,7 +113,7 @@ def find_warmup(
             seconds = Speed.of(task).cost(count, length) * seconds_per_update(task)
             (announce or _log.info)(
                 f"Comparing {len(lengths)} warm-ups over {length:,} updates at {len(FACTORS)} rates with "
-                f"{seeds} seeds: about {duration(seconds)} on this machine{besides(lr)}."
+                f"{plural(seeds, 'seed')}: about {duration(seconds)} on this machine{besides(lr)}."
             )
             if limit is not None:
                 reporter = limit.clocked(reporter)

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from stepsize._result import Provenance, Result
+from stepsize._words import plural
 from stepsize.estimate import Suggestion, mean_over_seeds
 from stepsize.training.history import Cost
 
@@ -45,7 +46,7 @@ class Curve(Result, frozen=True, kw_only=True, eq=False):
         ]
 
     def __str__(self) -> str:
-        seeds = "1 seed" if len(self.losses) == 1 else f"{len(self.losses)} seeds"
+        seeds = plural(len(self.losses), "seed")
         lines = [
             f"Range test of {self.task}: {len(self.lrs)} rates from {self.lrs[0]:.3g} to {self.lrs[-1]:.3g},",
             f"  {seeds}, {self.cost.updates:,} updates in {self.cost.seconds:.1f} s",

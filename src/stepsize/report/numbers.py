@@ -32,11 +32,6 @@ def count(value: float) -> str:
     return f"{round(value):,}"
 
 
-def plural(value: int, noun: str) -> str:
-    """`1 seed`, `3 seeds`."""
-    return f"{count(value)} {noun}" if value == 1 else f"{count(value)} {noun}s"
-
-
 def percent(share: float | None) -> str:
     """A share as a percentage; tiny ones are called so instead of being rounded to zero."""
     if share is None or math.isnan(share):

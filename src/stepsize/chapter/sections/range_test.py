@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from stepsize._words import plural
 from stepsize.chapter.lab import Lab, Section
 from stepsize.chapter.result import Claim, Findings, Lines, Mark, Series
 from stepsize.chapter.rules import share, within
@@ -14,7 +15,7 @@ from stepsize.chapter.tasks import textbook
 from stepsize.estimate import smooth, suggest
 from stepsize.measure.curve import Curve
 from stepsize.measure.range_test import range_test
-from stepsize.report.numbers import plural, rate
+from stepsize.report.numbers import rate
 
 STATED, ROOM = 0.3, 1.5
 """The textbook reads 0.3 from its picture; a factor of 1.5 either way counts as "about"."""

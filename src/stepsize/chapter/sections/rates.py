@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from stepsize._words import plural
 from stepsize.chapter.lab import Lab, Section, Training
 from stepsize.chapter.result import Claim, Findings, Lines, NamedTable, Series
 from stepsize.chapter.rules import Difference, best_of, difference, overtaken
@@ -21,7 +22,7 @@ from stepsize.chapter.sections.figures import (
     points,
 )
 from stepsize.chapter.tasks import textbook
-from stepsize.report.numbers import count, plural
+from stepsize.report.numbers import count
 from stepsize.report.picture import Table
 from stepsize.runs import Runs
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stepsize._words import plural
 from stepsize.chapter.lab import Lab, Section, Training
 from stepsize.chapter.result import Claim, Findings, Lines, NamedTable
 from stepsize.chapter.rules import share
@@ -11,7 +12,7 @@ from stepsize.chapter.sections.figures import line, listed
 from stepsize.chapter.settings import Settings
 from stepsize.chapter.tasks import first_images
 from stepsize.measure.diagnosis import Diagnosis, diagnose
-from stepsize.report.numbers import plural, rate
+from stepsize.report.numbers import rate
 from stepsize.report.picture import Table
 from stepsize.runs.cell import CellRun
 from stepsize.task import Task

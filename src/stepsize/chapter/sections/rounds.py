@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from stepsize._words import plural
 from stepsize.chapter.lab import Lab, Section, Training
 from stepsize.chapter.result import Claim, Findings, Lines, Mark, NamedTable, Series
 from stepsize.chapter.rules import all_of, best_of, difference, exact, within
@@ -16,7 +17,7 @@ from stepsize.chapter.tasks import textbook
 from stepsize.measure.curve import Curve
 from stepsize.measure.range_test import TEXTBOOK_STAGES, Stage, range_test, staged_plan
 from stepsize.measure.zoom import Zoom
-from stepsize.report.numbers import count, number, plural, rate
+from stepsize.report.numbers import count, number, rate
 from stepsize.report.picture import Table
 from stepsize.task import Task
 

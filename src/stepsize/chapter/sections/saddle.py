@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.func import functional_call, grad, jacrev, vmap
 
+from stepsize._words import plural
 from stepsize.chapter.lab import Lab, Section, Training
 from stepsize.chapter.result import Claim, Findings, Lines, Mark, NamedTable, Span, Surface
 from stepsize.chapter.rules import share
@@ -18,7 +19,7 @@ from stepsize.estimate.diagnosis import Plateau
 from stepsize.measure.diagnosis import diagnose
 from stepsize.measure.sharpness import sharpness
 from stepsize.measure.sharpness_result import SharpnessPoint
-from stepsize.report.numbers import count, number, plural
+from stepsize.report.numbers import count, number
 from stepsize.report.picture import Table
 from stepsize.runs.cell import CellRun
 from stepsize.task import Task

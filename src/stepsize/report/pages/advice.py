@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from stepsize._words import duration
+from stepsize._words import duration, plural
 from stepsize.decide.advice import ENDED, Advice, AdviceStatus
-from stepsize.report.numbers import (
-    count,
-    fraction,
-    loss_name,
-    number,
-    percent,
-    plural,
-    rate,
-    short,
-)
+from stepsize.report.numbers import count, fraction, loss_name, number, percent, rate, short
 from stepsize.report.pages.content import Content, captioned, cost_rows, provenance_rows, sentence
 from stepsize.report.picture import Table
 from stepsize.report.snippets import snippets

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from stepsize._result import Provenance
-from stepsize._words import duration
-from stepsize.report.numbers import count, number, plural
+from stepsize._words import duration, plural
+from stepsize.report.numbers import count, number
 from stepsize.report.picture import Table
 from stepsize.report.snippets import Snippet
 from stepsize.training.history import Cost

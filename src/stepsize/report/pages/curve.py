@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from stepsize._words import plural
 from stepsize.measure.curve import Curve
-from stepsize.report.numbers import count, loss_name, number, plural, rate
+from stepsize.report.numbers import count, loss_name, number, rate
 from stepsize.report.pages.content import Content, cost_rows, provenance_rows, sentence
 
 MODES = {"exp": "by a constant factor", "linear": "by a constant step", "staged": "in stages"}

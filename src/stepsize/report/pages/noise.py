@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from stepsize._words import plural
 from stepsize.measure.noise_result import NoiseScale
-from stepsize.report.numbers import count, number, plural, rate
+from stepsize.report.numbers import count, number, rate
 from stepsize.report.pages.content import Content, captioned, cost_rows, provenance_rows, sentence
 from stepsize.report.picture import Table
 

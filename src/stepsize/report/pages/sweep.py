@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stepsize.report.numbers import count, loss_name, number, plural, rate
+from stepsize._words import plural
+from stepsize.report.numbers import count, loss_name, number, rate
 from stepsize.report.pages.content import Content, cost_rows, provenance_rows, sentence
 from stepsize.runs.table import Runs
 

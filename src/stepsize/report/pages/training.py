@@ -84,6 +84,7 @@ def schedules_content(found: ScheduleComparison) -> Content:
             ("status", found.status.replace("_", " ")),
             ("length of the runs", f"{count(found.steps)} of {count(found.horizon)} updates"),
             *(() if first is None or first.lr is None else (("its best peak rate", rate(first.lr)),)),
+            *(() if found.advised in (None, found.best) else (("advised", short(found.advised)),)),
         ),
         warnings=tuple(sentence(warning) for warning in found.warnings),
         method=(SCHEDULES,),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from stepsize._words import plural
 from stepsize.measure.zoom import Zoom, ZoomStatus
-from stepsize.report.numbers import plural, rate
+from stepsize.report.numbers import rate
 from stepsize.report.pages.content import Content, cost_rows, provenance_rows, sentence
 
 NO_ANSWER: dict[ZoomStatus, str] = {

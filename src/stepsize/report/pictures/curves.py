@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 
 from stepsize._result import Result
+from stepsize._words import plural
 from stepsize.decide.advice import Advice
 from stepsize.estimate import mean_over_seeds
 from stepsize.report.axes import count_axis, finite_range, legend, loss_axis
-from stepsize.report.numbers import count, fraction, loss_name, number, plural, rate
+from stepsize.report.numbers import count, fraction, loss_name, number, rate
 from stepsize.report.picture import Picture, Table
 from stepsize.report.pictures.range_test import finite_or_none
 from stepsize.report.theme import Colours

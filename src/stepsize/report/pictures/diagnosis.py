@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stepsize._words import plural
 from stepsize.estimate.diagnosis import Verdict
 from stepsize.report.axes import count_axis, finite_range, is_narrow, legend, loss_axis
-from stepsize.report.numbers import count, percent, plural
+from stepsize.report.numbers import count, percent
 from stepsize.report.picture import Picture, Table
 from stepsize.report.pictures.verdicts import WORDS, DiagnosisData, Judged, Trace, data
 from stepsize.report.theme import Colours

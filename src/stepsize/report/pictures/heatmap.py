@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stepsize._words import plural
 from stepsize.report.axes import is_narrow, legend, rate_axis
-from stepsize.report.numbers import count, number, percent, plural, rate
+from stepsize.report.numbers import count, number, percent, rate
 from stepsize.report.picture import Picture, Table
 from stepsize.report.pictures.grid import LEVELS, Cell, HeatmapData, Quantity, State, data, level_of
 from stepsize.report.pictures.log_axis import y_title

@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 
 from stepsize._result import Result
+from stepsize._words import plural
 from stepsize.decide.advice import Advice
 from stepsize.measure.curve import Curve
 from stepsize.report.axes import danger_zone, finite_range, legend, loss_axis, rate_axis
-from stepsize.report.numbers import loss_name, number, plural, rate
+from stepsize.report.numbers import loss_name, number, rate
 from stepsize.report.picture import Picture, Table
 from stepsize.report.theme import Colours
 

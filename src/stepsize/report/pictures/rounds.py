@@ -10,10 +10,11 @@ import msgspec
 import numpy as np
 
 from stepsize._result import Result
+from stepsize._words import plural
 from stepsize.decide.advice import Advice
 from stepsize.estimate import mean_over_seeds
 from stepsize.report.axes import answer_mark, danger_zone, finite_range, gone, legend, loss_axis, rate_axis
-from stepsize.report.numbers import fraction, loss_name, number, plural, rate
+from stepsize.report.numbers import fraction, loss_name, number, rate
 from stepsize.report.picture import Picture, Table
 from stepsize.report.pictures.range_test import MARKS, finite_or_none
 from stepsize.report.theme import Colours

@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 
 from stepsize._result import Result
+from stepsize._words import plural
 from stepsize.report.axes import finite_range, gone, legend, loss_axis, rate_axis
-from stepsize.report.numbers import count, loss_name, number, plural, rate
+from stepsize.report.numbers import count, loss_name, number, rate
 from stepsize.report.picture import Picture, Table
 from stepsize.report.pictures import curves
 from stepsize.report.pictures.curves import CurvesData

@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 
 from stepsize._result import Result
+from stepsize._words import plural
 from stepsize.decide.advice import Advice
 from stepsize.estimate import basin
 from stepsize.report.axes import batch_axis, legend
-from stepsize.report.numbers import count, plural, rate
+from stepsize.report.numbers import count, rate
 from stepsize.report.picture import Picture, Table
 from stepsize.report.pictures.log_axis import log_axis, y_title
 from stepsize.report.theme import Colours

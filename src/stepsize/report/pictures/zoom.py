@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 
 from stepsize._result import Result
+from stepsize._words import plural
 from stepsize.estimate import mean_over_seeds
 from stepsize.measure.zoom import Zoom
 from stepsize.report.axes import answer_mark, finite_range, gone, legend, loss_axis, rate_axis
-from stepsize.report.numbers import count, number, plural, rate
+from stepsize.report.numbers import count, number, rate
 from stepsize.report.picture import Picture, Table
 from stepsize.report.pictures.range_test import (
     RangeData,
