@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import stepsize as ss
 from stepsize.training.dropout import InParts, RowMajorDropout
@@ -312,3 +313,29 @@ def test_the_loop_watches_no_call_to_torch_but_the_loss() -> None:
     task = small_task(loss=loss, optimizer=Counting)
     ss.train(task, [ss.Member(0.1, 0)], np.full(3, 0.1), engine="loop", evaluate_at=[])
     assert (modes["loss"][-3:], modes["step"]) == ([1, 1, 1], [0, 0, 0])
+
+
+class Checkpointed(nn.Module):
+    """Keeps nothing of its block, and computes it again in the backward pass."""
+
+    def __init__(self, *, again: bool) -> None:
+        super().__init__()
+        self.again = again
+        self.block = nn.Sequential(nn.Linear(4, 6), nn.Dropout(0.4), nn.Tanh(), nn.Linear(6, 4))
+        self.causal = Causal(0.3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = checkpoint(self.block, x, use_reentrant=False) if self.again else self.block(x)
+        tokens = x.abs().long() % 7
+        y = checkpoint(self.causal, tokens, use_reentrant=False) if self.again else self.causal(tokens)
+        scores: torch.Tensor = y + h[:, :3]
+        return scores
+
+
+def test_masks_are_the_same_where_the_backward_pass_computes_a_part_again() -> None:
+    def losses(*, again: bool) -> np.ndarray:
+        task = small_task(model=lambda: Checkpointed(again=again).double(), metrics={})
+        run = [ss.Member(0.1, 0)]
+        return ss.train(task, run, np.full(10, 0.1), engine="loop", evaluate_at=[]).train_loss
+
+    np.testing.assert_allclose(losses(again=True), losses(again=False), rtol=1e-12)

@@ -10,13 +10,14 @@ batch are computed from their parts as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 from unittest import mock
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import nn
+from torch.autograd.graph import _engine_run_backward
 from torch.overrides import TorchFunctionMode
 
 from stepsize.losses import Supervised
@@ -159,7 +160,37 @@ class RowMajorDropout(TorchFunctionMode):
                 mock.patch.object(F, "scaled_dot_product_attention", self.replaced[_fused_attention]),
             ):
                 return func(*args, **kwargs)
+        if func is torch.Tensor.backward:
+            return self._backward(*args, **kwargs)
         return func(*args, **kwargs)
+
+    def _backward(
+        self,
+        loss: torch.Tensor,
+        gradient: torch.Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: torch.Tensor | Sequence[torch.Tensor] | None = None,
+    ) -> None:
+        """`Tensor.backward`, which torch runs with the mode off, with it on.
+
+        A backward pass may compute parts of the forward pass again (`torch.utils.checkpoint`). With other
+        masks than there its gradients would be wrong.
+        """
+        if retain_graph is None:
+            retain_graph = create_graph
+        start = torch.ones_like(loss) if gradient is None else gradient
+        into = (inputs,) if isinstance(inputs, torch.Tensor) else tuple(inputs or ())
+        with self:
+            _engine_run_backward(
+                (loss,),
+                (start,),
+                retain_graph,
+                create_graph,
+                into,
+                allow_unreachable=True,
+                accumulate_grad=True,
+            )
 
 
 class InParts(RowMajorDropout):

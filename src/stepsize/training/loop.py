@@ -103,7 +103,7 @@ class Loop:
 
         def closure() -> float:
             runner.optimizer.zero_grad()
-            with self._masks:  # the backward pass may compute parts of the forward pass again
+            with self._masks:
                 loss = self._task.loss(runner.model, batch)
                 loss.backward(inputs=runner.trained)  # and into nothing else that the loss may use
             first.append(float(loss.detach()))
