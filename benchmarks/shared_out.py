@@ -9,7 +9,6 @@ of each are trained one after another, with all of torch's threads, and shared o
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -19,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 import stepsize as ss
-from benchmarks.clock import Rival, circumstances, race
+from benchmarks.clock import Speed
+from benchmarks.ratios import asked_quick, publish, times_as_long
 from benchmarks.regret import data
 from benchmarks.regret.tasks import CASES
-from benchmarks.table import header, row
 
 RESULTS = Path(__file__).with_name("shared_out.md")
 NAMES = ("textbook", "cnn", "transformer", "recurrent", "conv1d", "large-batch")
@@ -73,8 +72,8 @@ def lstm() -> ss.Task:
     )
 
 
-def gain(task: ss.Task, updates: int, repeats: int) -> tuple[float, float]:
-    """How many times as long the runs take one after another, and the spread of that."""
+def gain(task: ss.Task, updates: int, repeats: int) -> Speed:
+    """How many times as long the runs take one after another."""
     members = [ss.Member(lr=LR, seed=0)] * RUNS
     at = [0, updates // 2, updates]
 
@@ -85,33 +84,18 @@ def gain(task: ss.Task, updates: int, repeats: int) -> tuple[float, float]:
         with mock.patch("stepsize.training.engine.most_processes", return_value=1):
             return shared_out()
 
-    speeds = race({"shared out": Rival(shared_out, RUNS), "apart": Rival(apart, RUNS)}, repeats)
-    ratio = speeds["shared out"].over(speeds["apart"])
-    return ratio.median, ratio.spread
+    return times_as_long(apart, shared_out, repeats)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Show what it saves to share runs out among processes.")
-    parser.add_argument("--quick", action="store_true", help="one small look; writes nothing")
-    quick = parser.parse_args().quick
+    quick = asked_quick("Show what it saves to share runs out among processes.")
     tasks = {name: CASES[name].task() for name in NAMES[:1] if quick} or {
         **{f"{name}: {CASES[name].kind}": CASES[name].task() for name in NAMES},
         "LSTM over characters": lstm(),
     }
     updates, repeats = (60, 1) if quick else (UPDATES, REPEATS)
-    lines = [header("", ["times as fast", "±"])]
-    for name, task in tasks.items():
-        ratio, spread = gain(task, updates, repeats)
-        lines.append(row(name, f"{ratio:.2f}", f"{spread:.0%}"))
-    text = PAGE.format(
-        updates=updates,
-        repeats=repeats,
-        table="\n".join(lines),
-        circumstances=circumstances("python -m benchmarks.shared_out"),
-    )
-    print(text)
-    if not quick:
-        RESULTS.write_text(text, encoding="utf-8")
+    rows = ((name, gain(task, updates, repeats)) for name, task in tasks.items())
+    publish(PAGE, rows, RESULTS, column="times as fast", quick=quick, updates=updates, repeats=repeats)
 
 
 if __name__ == "__main__":
