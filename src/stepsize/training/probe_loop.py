@@ -11,10 +11,12 @@ from stepsize._ranks import current
 from stepsize._rng import capture_rng, isolated_rng, restore_rng
 from stepsize.training.functions import Records
 from stepsize.training.history import Member
+from stepsize.training.memory import is_out_of_memory
 from stepsize.training.probe_evaluation import ProbeEvaluation
 from stepsize.training.probe_step import Rates, loss_of, mean_of_ranks
 from stepsize.training.probed import ProbeRun
-from stepsize.training.state import Snapshot
+from stepsize.training.start import UNKNOWN, Start, start_of
+from stepsize.training.state import Snapshot, preserved
 from stepsize.training.watch import Watch
 
 
@@ -35,7 +37,7 @@ class ProbeLoop:
         self.alive = np.ones(1, dtype=bool)
         self.train_loss = np.full(rates.shape, np.nan)
         self.updates_done = np.zeros(1, dtype=np.int64)
-        self._watch = Watch(1)
+        self._watch = Watch(1, lambda _: self._level_at_start())
         self._start = Snapshot(*run.state)
         self._batches = run.loader.batches(member.seed)
         with isolated_rng(current().seed(member.seed)):
@@ -65,6 +67,17 @@ class ProbeLoop:
         probe = self._run.probe
         losses = [loss_of(probe.step(next(self._batches))) for _ in range(probe.accumulate)]
         return mean_of_ranks(float(np.mean(losses)))
+
+    def _level_at_start(self) -> Start:
+        """What the probe lost at its start, to which it is put back for a moment."""
+        try:
+            with preserved(*self._run.state):
+                self._start.restore()
+                return start_of(self._evaluation.of_state()["loss"])
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return UNKNOWN
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """The held-out loss on every fold, (1, F)."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
+
+from stepsize.training.start import Start
 
 DIVERGED_ABOVE = 10.0
 """A member has diverged when its smoothed training loss exceeds the start by nine times the start's size."""
@@ -17,27 +20,41 @@ class Watch:
     """Follows the training losses of K members and tells which have diverged.
 
     Diverged means: the loss is not finite, or its moving average m_t = (1−β) Σ β^(t−i) L_i / (1−β^(t+1))
-    exceeds L_0 + (multiple − 1)·|L_0|, where L_0 is the member's loss before its first update. A start of
-    exactly 0 has no size to compare with: then only a loss that is not finite counts.
+    exceeds both L_0 + (multiple − 1)·|L_0|, where L_0 is the member's loss before its first update, and
+    the same of the level and the size that its `start` has over several batches, which is asked for only
+    then: L_0 is of one batch, which may lose next to nothing. A start whose losses are all exactly 0 has no
+    size to compare with: then only a loss that is not finite counts.
     """
 
-    def __init__(self, members: int, multiple: float = DIVERGED_ABOVE) -> None:
-        self._multiple = multiple
+    def __init__(self, members: int, start: Callable[[int], Start], multiple: float = DIVERGED_ABOVE) -> None:
+        """`start` is called with a member's row, at most once for each."""
+        self._start, self._multiple = start, multiple
         self._average = np.zeros(members)
         self._weight = np.zeros(members)
         self._limit = np.full(members, np.nan)
+        self._sure = np.zeros(members, dtype=bool)  # whether a limit rests on several batches
 
     def diverged(self, row: int, loss: float) -> bool:
         """Take in the loss of one member, by its row; whether it has now diverged."""
         limit = float(self._limit[row])
         if math.isnan(limit):
-            limit = math.inf if loss == 0 else loss + (self._multiple - 1.0) * abs(loss)
-            self._limit[row] = limit
+            limit = self._limit[row] = loss + (self._multiple - 1.0) * abs(loss)
         average = SMOOTHING * float(self._average[row]) + (1 - SMOOTHING) * loss
         weight = SMOOTHING * float(self._weight[row]) + (1 - SMOOTHING)
         self._average[row], self._weight[row] = average, weight
-        # Compared this way round, a loss that is not a number has diverged as well.
-        return not average <= weight * limit or not math.isfinite(loss)
+        if not math.isfinite(loss):
+            return True
+        return average > weight * limit and average > weight * self._sure_limit(row)
+
+    def _sure_limit(self, row: int) -> float:
+        """The limit that rests on several batches; infinite where all of them lose exactly nothing."""
+        if not self._sure[row]:
+            self._sure[row] = True
+            start = self._start(row)
+            # fmax, since the start is not a number where it could not be found out.
+            limit = float(np.fmax(self._limit[row], start.level + (self._multiple - 1.0) * start.size))
+            self._limit[row] = math.inf if limit == 0 else limit
+        return float(self._limit[row])
 
     def first_diverged(self, rows: np.ndarray, losses: np.ndarray) -> np.ndarray:
         """Take in the losses (T, len(rows)) of T updates; the first at which each row diverged, T if none.
