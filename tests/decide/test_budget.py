@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 from torch import nn
 
 import stepsize as ss
@@ -141,6 +142,13 @@ def test_a_wider_net_costs_more_beside_its_calls() -> None:
     small, large = Speed.of(digits_task()), Speed.of(digits_task(model=wide))
     assert small.member < large.member < 1
     assert small.evaluation < large.evaluation
+
+
+def test_an_optimizer_that_no_stack_knows_makes_its_calls_for_each_member() -> None:
+    known, own = (Speed.of(digits_task(optimizer=o)) for o in (torch.optim.Adam, torch.optim.NAdam))
+    assert own.looped(20, 500) == known.looped(20, 500)
+    assert 0.4 * 20 < own.stacked(20, 500) / own.stacked(1, 500) < 20
+    assert known.stacked(20, 500) < 0.4 * own.stacked(20, 500)
 
 
 @pytest.mark.parametrize(("budget", "status"), [("0.5 runs", "uncertain"), ("4 runs", "ok"), ("30 s", "ok")])
