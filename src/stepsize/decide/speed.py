@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from stepsize.decide.budget import Budget
-from stepsize.task import Task
 from stepsize.training import EngineName, Member, NotStackableError, train
 from stepsize.training.arithmetic import arithmetic_share
 from stepsize.training.evaluation import evaluation_updates
@@ -28,9 +27,9 @@ LEAST = 0.03
 """What a member adds to a stack's update at least, as a share of a plain update: it is kept account of."""
 
 BY_ITSELF = 0.6
-"""Share of the calls of a plain update that its optimizer makes: 0.45 to 0.7 for NAdam, RAdam, Adamax, Adadelta
-and one written by hand, on three small nets. A stack makes them for each member, unless it knows how to
-update all at once."""
+"""Share of the calls of a plain update that its optimizer makes: 0.45 to 0.7 for NAdam, RAdam, Adamax,
+Adadelta and one written by hand, on three small nets. A stack makes them for each member, unless it knows
+how to update all at once."""
 
 STARTING = 30.0
 """Updates of a plain loop that starting helpers takes: some 25 ms."""

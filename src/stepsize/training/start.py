@@ -1,4 +1,4 @@
-"""How large a task's losses are before the first update: what a run that seems to diverge is compared with."""
+"""How large losses are before the first update: what a run that seems to diverge is compared with."""
 
 from __future__ import annotations
 
