@@ -1,4 +1,4 @@
-"""The bootstrap over folds: what it must keep, and how far it must scatter."""
+"""The bootstrap over folds and seeds: what it must keep, and how far it must scatter."""
 
 from __future__ import annotations
 
@@ -36,11 +36,21 @@ def test_differences_scatter_by_their_standard_error() -> None:
     assert found.std() == pytest.approx(rough.std() / np.sqrt(8), rel=0.03)
 
 
-def test_seeds_are_averaged_before_folds_are_drawn() -> None:
-    first, second = several(0.0, 0.2)[1], several(0.4, 0.0)[1]
-    folds = np.concatenate([first, second])
+def test_seeds_that_agree_on_which_rate_is_better_leave_no_doubt() -> None:
+    folds = np.concatenate([several(0.1, 0.0)[1], several(0.4, 0.3)[1]])
     draws = resampled(folds.mean(axis=2), folds)
     assert np.allclose(draws[:, 0] - draws[:, 1], 0.1)
+
+
+def test_seeds_that_disagree_are_drawn_like_the_folds() -> None:
+    """Of four draws of two seeds one is twice the first, one twice the second, and two are both."""
+    folds = np.concatenate([several(0.0, 0.2)[1], several(0.4, 0.0)[1]])
+    for kept in (slice(None), slice(1)):
+        part = folds[:, :, kept]
+        draws = resampled(part.mean(axis=2), part, draws=4000)
+        found, counts = np.unique((draws[:, 0] - draws[:, 1]).round(9), return_counts=True)
+        assert found.tolist() == pytest.approx([-0.2, 0.1, 0.4])
+        assert counts / 4000 == pytest.approx([0.25, 0.5, 0.25], abs=0.03)
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan])
@@ -52,7 +62,7 @@ def test_a_rate_that_diverged_is_infinite_in_every_draw(bad: float) -> None:
     assert np.isposinf(draws[:, 1]).all()
 
 
-def test_one_fold_tells_nothing_but_its_losses() -> None:
+def test_one_fold_of_one_seed_tells_nothing_but_its_losses() -> None:
     assert resampled([[1.0, 2.0]], [[[1.0], [2.0]]]).tolist() == [[1.0, 2.0]]
 
 
