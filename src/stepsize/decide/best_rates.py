@@ -12,10 +12,10 @@ from stepsize._progress import Deadline, OutOfTimeError, Reporter
 from stepsize.decide.advice import Advice
 from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import find_lr
+from stepsize.decide.outcomes import learns
 from stepsize.decide.rehearsal import Rehearsal, Shape, merged, rehearse
 from stepsize.decide.scale_result import BestRate
 from stepsize.decide.speed import Speed, seconds_per_update
-from stepsize.decide.verdict import learns
 from stepsize.estimate import Regret, Shift
 from stepsize.estimate.optimum import Grid, Optimum, optima, optimum
 from stepsize.schedules import Schedule

@@ -12,11 +12,12 @@ from stepsize._untouched import untouched
 from stepsize.decide.advice import Advice
 from stepsize.decide.broken_data import broken_data
 from stepsize.decide.budget import Budget
+from stepsize.decide.outcomes import learns
 from stepsize.decide.plan import DOUBT
 from stepsize.decide.rehearsal import Rehearsal, Shape
 from stepsize.decide.search import Search
 from stepsize.decide.speed import run_by_run
-from stepsize.decide.verdict import Verdict, judge, known_so_far, learns
+from stepsize.decide.verdict import Verdict, judge, known_so_far
 from stepsize.probe import Probe
 from stepsize.schedules import Schedule
 from stepsize.task import Task

@@ -4,19 +4,44 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from scipy import special
+
 from stepsize.decide.rehearsal import Rehearsal
 from stepsize.estimate import basin
 
 KEPT = 0.5
 """Share of a shorter rehearsal's progress that a longer one makes at the least, unless it breaks down."""
 
+LEVEL = 0.05
+"""Chance of calling luck on the held-out data progress, over all rates together."""
+
+
+def learns(rehearsal: Rehearsal) -> bool:
+    """Whether some rate makes the held-out loss fall by more than the luck of which samples were held out.
+
+    A paired t-test over the folds, each the mean over seeds of its loss before less its loss after training,
+    one-sided, at the level `LEVEL` divided by the decades that the rates span, since the best one is picked
+    and rates closer than that fare alike.
+    """
+    best = rehearsal.best
+    if best is None or not np.isfinite(rehearsal.start_loss):
+        return False
+    gains = (rehearsal.start_folds - rehearsal.folds[:, best]).mean(axis=0)
+    if len(gains) < 2:
+        return bool(gains.mean() > 0)
+    error = gains.std(ddof=1) / np.sqrt(len(gains))
+    decades = 1 + math.log10(rehearsal.lrs[-1] / rehearsal.lrs[0])
+    needed = -special.stdtrit(len(gains) - 1, LEVEL / decades) * error
+    return bool(gains.mean() > needed)
+
 
 def collapsed(longer: Rehearsal, shorter: Rehearsal) -> bool:
     """Whether no rate of the longer rehearsal gets anywhere near what the shorter one came to.
 
-    Then all of them are too high for it: what they learn breaks down later on.
+    Then all of them are too high for it: what they learn breaks down later on. Luck is not come to again.
     """
-    if shorter.best is None or longer.best is None:
+    if shorter.best is None or longer.best is None or not learns(shorter):
         return False
     gained = shorter.start_loss - shorter.mean[shorter.best]
     return bool(gained > 0 and shorter.start_loss - longer.mean[longer.best] < KEPT * gained)

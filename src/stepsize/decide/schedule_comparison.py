@@ -17,10 +17,10 @@ from stepsize._words import duration, plural
 from stepsize.decide.budget import Budget
 from stepsize.decide.find_lr import checked_schedule
 from stepsize.decide.known_rate import besides, known_rate, left
+from stepsize.decide.outcomes import learns
 from stepsize.decide.rehearsal import Rehearsal, Shape, at_rates, merged, rehearse, with_more_seeds
 from stepsize.decide.schedule_comparison_result import ScheduleComparison, ScheduleRow
 from stepsize.decide.speed import Speed, fitted_steps, run_by_run, seconds_per_update
-from stepsize.decide.verdict import learns
 from stepsize.estimate.paired import Difference, differences
 from stepsize.estimate.transfer import HALF_WAY
 from stepsize.schedules import Schedule

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from stepsize.decide.advice import ENDED, AdviceStatus, Price
+from stepsize.decide.outcomes import learns
 from stepsize.decide.outlook import Outlook
 from stepsize.decide.reasons import reasons, warnings
 from stepsize.decide.rehearsal import Rehearsal
@@ -47,9 +47,6 @@ answers among 296 searches 7 did, of the other 268 three (docs/method.md)."""
 
 CANDIDATES = 400
 """Rates among which the answer is chosen; neighbours differ by some percent at most."""
-
-LEVEL = 0.05
-"""Chance of calling luck on the held-out data progress, over all rates together."""
 
 FEW_HELD_OUT, FEW_TRAINED = 64, 128
 """Fewer samples than this, and a lack of evidence is laid to the amount of data."""
@@ -109,25 +106,6 @@ def judge(rehearsals: list[Rehearsal], *, trained: int | None, held_out: int | N
     return _answer(rehearsals)
 
 
-def learns(rehearsal: Rehearsal) -> bool:
-    """Whether some rate makes the held-out loss fall by more than the luck of which samples were held out.
-
-    A paired t-test over the folds, each the mean over seeds of its loss before less its loss after training,
-    one-sided, at the level `LEVEL` divided by the decades that the rates span, since the best one is picked
-    and rates closer than that fare alike.
-    """
-    best = rehearsal.best
-    if best is None or not np.isfinite(rehearsal.start_loss):
-        return False
-    gains = (rehearsal.start_folds - rehearsal.folds[:, best]).mean(axis=0)
-    if len(gains) < 2:
-        return bool(gains.mean() > 0)
-    error = gains.std(ddof=1) / np.sqrt(len(gains))
-    decades = 1 + math.log10(rehearsal.lrs[-1] / rehearsal.lrs[0])
-    needed = -special.stdtrit(len(gains) - 1, LEVEL / decades) * error
-    return bool(gains.mean() > needed)
-
-
 def _nothing_learned(last: Rehearsal, trained: int | None, held_out: int | None) -> Verdict:
     best = float(last.mean.min())
     what = (
@@ -148,7 +126,8 @@ def _nothing_learned(last: Rehearsal, trained: int | None, held_out: int | None)
         )
     return Verdict(
         "noise_dominated",
-        f"{what} Check that the inputs can predict the targets (shuffled labels?), or pass a longer horizon.",
+        f"{what} Check that the inputs can predict the targets (shuffled labels?) and that the model is not "
+        "trained to its end already, or pass a longer horizon.",
     )
 
 
