@@ -14,7 +14,7 @@ from torch import nn
 
 import stepsize as ss
 from stepsize.decide import search
-from stepsize.decide.outcomes import collapsed
+from stepsize.decide.outcomes import collapsed, too_high
 from stepsize.decide.outlook import Outlook
 from stepsize.decide.rehearsal import Rehearsal, Shape
 from stepsize.decide.search import FINEST, LONGER, WITHIN
@@ -157,6 +157,14 @@ def test_rates_at_which_a_longer_rehearsal_breaks_down_are_left_downwards() -> N
     # A seed that starts close to the end has not broken down for that.
     lucky = structs.replace(longer, curves=np.minimum(longer.curves, longer.losses.min() + 0.1))
     assert not collapsed(lucky, shorter)
+
+
+def test_rates_that_all_end_above_the_start_are_too_high_wherever_the_best_one_stands() -> None:
+    found = samples.rehearsal(50, np.geomspace(0.1, 1.6, 5), 1, np.random.default_rng(0))
+    assert not too_high(found, None)
+    worse = structs.replace(found, losses=2.3 + np.array([[5.0, 3.0, 1.0, 4.0, np.inf]]))
+    assert too_high(worse, None)
+    assert not too_high(structs.replace(worse, losses=np.full((1, 5), np.inf)), None)  # seen elsewhere
 
 
 class Remembering(nn.Module):

@@ -113,6 +113,24 @@ def test_rates_that_all_fare_alike_in_a_shorter_rehearsal_decide_nothing() -> No
         assert judged(structs.replace(plateau, horizon=horizon)).status == "ok"
 
 
+@pytest.mark.parametrize("ends", [1, -1])
+def test_a_best_rate_at_the_edge_of_many_that_are_as_good_is_an_answer(ends: int) -> None:
+    """Adafactor bounds its own rate: all above some lose the same."""
+    found = made_up(860, lrs=np.geomspace(0.1, 10.0, 10))
+    away = np.arange(10.0)[::-ends]  # steps from the edge
+    level = found.losses.min() + np.where(away < 4, 1e-4, 0.2) * away
+    flat, slope = (
+        structs.replace(found, losses=frozen(end[None]), folds=frozen(np.repeat(end[None, :, None], 4, 2)))
+        for end in (level, found.losses.min() + 0.02 * away)
+    )
+    verdict = judged(flat)
+    assert verdict.status == "ok"
+    assert verdict.lr is not None
+    assert flat.lrs[away < 4].min() <= verdict.lr <= flat.lrs[away < 4].max()
+    assert ("rates above" if ends > 0 else "rates below") in " ".join(verdict.warnings)
+    assert judged(slope).status == "not_bracketed"
+
+
 def test_a_grid_goes_on_where_a_further_seed_moves_the_best_rate_to_its_edge(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

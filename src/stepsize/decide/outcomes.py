@@ -36,6 +36,16 @@ def learns(rehearsal: Rehearsal) -> bool:
     return bool(gains.mean() > needed)
 
 
+def too_high(result: Rehearsal, before: Rehearsal | None) -> bool:
+    """Whether all rates of a round are too high, though its best one may stand amid the others by luck.
+
+    Either even that one ends above the start, or none gets anywhere near what a round before came to.
+    """
+    if result.best is not None and result.mean[result.best] > result.start_loss:
+        return True
+    return before is not None and collapsed(result, before)
+
+
 def collapsed(longer: Rehearsal, shorter: Rehearsal) -> bool:
     """Whether no rate of the longer rehearsal gets anywhere near what the shorter one came to.
 

@@ -18,7 +18,7 @@ from stepsize._ranks import current
 from stepsize.decide.bracket import bracket
 from stepsize.decide.budget import Budget
 from stepsize.decide.grids import between, beyond, centred, edge, spaced
-from stepsize.decide.outcomes import best_words, centre, collapsed
+from stepsize.decide.outcomes import best_words, centre, too_high
 from stepsize.decide.outlook import Outlook
 from stepsize.decide.plan import (
     DECIDE_FACTOR,
@@ -278,15 +278,16 @@ class Search:
         return self._extended(factor, phase, plan)
 
     def _extended(self, factor: float, phase: str, plan: Plan) -> Rehearsal:
-        """The last rehearsal, gone on with past an edge for as long as its best rate stands there."""
+        """The last rehearsal, gone on with past an edge for as long as its best rate stands there.
+
+        Downwards too where all of its rates are too high.
+        """
         result = self.rehearsals[-1]
         first = len(result.lrs)
         before = self.rehearsals[-2] if len(self.rehearsals) > 1 else None
         for number in range(EXTENSIONS[0 if plan.stacked else 1]):
             count = first if plan.stacked else self._speed.abreast(1 + number // 2, result.steps)
-            side = (
-                -1 if before is not None and collapsed(result, before) else edge(result.best, len(result.lrs))
-            )
+            side = -1 if too_high(result, before) else edge(result.best, len(result.lrs))
             more = self._more(result, side, factor, count, stacked=plan.stacked)
             if not more.size:
                 break

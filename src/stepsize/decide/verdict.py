@@ -45,6 +45,9 @@ MUCH, LIKELY = 0.05, 0.2
 """An answer is uncertain where the chance that it loses more than the first is above the second: of 28 such
 answers among 296 searches 7 did, of the other 268 three (docs/method.md)."""
 
+LEVEL_RATES = 4
+"""Rates within `SHARE` of one another, up to an edge of the grid, of which any will do."""
+
 CANDIDATES = 400
 """Rates among which the answer is chosen; neighbours differ by some percent at most."""
 
@@ -136,7 +139,7 @@ def _answer(rehearsals: list[Rehearsal]) -> Verdict:
     best = last.best
     assert best is not None
     at_top = best == len(last.lrs) - 1
-    if at_top or best == 0:
+    if (at_top or best == 0) and not _level(last):
         edge, argument = ("largest", "lr_max") if at_top else ("smallest", "lr_min")
         return Verdict(
             "not_bracketed",
@@ -144,6 +147,15 @@ def _answer(rehearsals: list[Rehearsal]) -> Verdict:
             f"beyond it: pass a {'larger' if at_top else 'smaller'} {argument}.",
         )
     return _advised("ok", rehearsals)
+
+
+def _level(last: Rehearsal) -> bool:
+    """Whether the best rate, at an edge, is no better than its neighbours: beyond it need not be known.
+
+    So it is with an optimizer that bounds its own rate (Adafactor).
+    """
+    found = basin(last.lrs, last.losses, last.start_loss, share=SHARE)
+    return int(((last.lrs >= found.low) & (last.lrs <= found.high)).sum()) >= LEVEL_RATES
 
 
 def known_so_far(status: AdviceStatus, rehearsals: list[Rehearsal], bracket: Curve | None) -> Verdict:
