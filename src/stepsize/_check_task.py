@@ -234,14 +234,27 @@ def check_trial(
 
 def check_evaluation(
     model: nn.Module, loss: Any, metrics: Mapping[str, Any], val: Source, batch_size: int
-) -> None:
-    """The loss and every metric on a few held-out samples, in evaluation mode."""
+) -> bool:
+    """The loss and every metric on a few held-out samples, in evaluation mode.
+
+    Returns whether torch must record what they do, since one of them takes a gradient itself.
+    """
     batch = first_batch(val, min(batch_size, TRIAL_SAMPLES))
     model.eval()
-    with torch.no_grad():
-        _call("loss", loss, model, batch, "val")
-        for name, metric in metrics.items():
-            _call(f"metrics[{name!r}]", metric, model, batch, "val")
+    functions = {"loss": loss, **{f"metrics[{name!r}]": metric for name, metric in metrics.items()}}
+
+    def call_all() -> None:
+        for name, function in functions.items():
+            _call(name, function, model, batch, "val")
+
+    try:
+        with torch.no_grad():
+            call_all()
+    except RuntimeError:
+        with torch.enable_grad():
+            call_all()
+        return True
+    return False
 
 
 def check_metrics(metrics: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from stepsize.decide.budget import Budget
+from stepsize.task import Task
 from stepsize.training import EngineName, Member, NotStackableError, train
 from stepsize.training.arithmetic import arithmetic_share
 from stepsize.training.evaluation import evaluation_updates
@@ -117,7 +118,7 @@ class Speed:
             optimizer=0.0 if native_update(optimizer) else BY_ITSELF * (1 - member),
             processes=most_processes(task, model),
         )
-        obstacle = _known_obstacle(model, optimizer)
+        obstacle = _known_obstacle(task, model, optimizer)
         return speed.without_stack(obstacle) if obstacle else speed
 
     def without_stack(self, obstacle: str) -> Speed:
@@ -165,9 +166,9 @@ def run_by_run(reason: str) -> str:
     return f"trained run by run, not as a stack: {reason}"
 
 
-def _known_obstacle(model: nn.Module, optimizer: torch.optim.Optimizer) -> str:
+def _known_obstacle(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer) -> str:
     try:
-        refuse_known(model, optimizer)
+        refuse_known(task, model, optimizer)
     except NotStackableError as error:
         return str(error)
     return ""

@@ -48,13 +48,15 @@ class Evaluation:
     """Batches with their sample counts, and the seed for losses that draw random numbers when evaluated.
 
     Each of the F batches is a fold: the held-out loss is the mean of the folds' losses, with `weights` (F,)
-    in proportion to their samples. `functions` are the loss and the metrics.
+    in proportion to their samples. `functions` are the loss and the metrics; `with_grad` says that one of
+    them takes a gradient itself.
     """
 
     batches: tuple[tuple[Batch, int], ...]
     weights: np.ndarray
     functions: dict[str, Callable[..., Any]]
     seed: int
+    with_grad: bool = False
 
     @classmethod
     def of(cls, task: Task) -> Evaluation:
@@ -62,7 +64,8 @@ class Evaluation:
         batches = tuple(evaluation_batches(task.val, size, task.seed, stream_batches=STREAM_BATCHES))
         counts = np.array([n for _, n in batches], dtype=np.float64)
         functions = {"loss": task.loss, **task.metrics}
-        return cls(batches, counts / counts.sum(), functions, derived_seed(_SALT, task.seed) % 2**63)
+        seed = derived_seed(_SALT, task.seed) % 2**63
+        return cls(batches, counts / counts.sum(), functions, seed, task.evaluates_with_grad)
 
     @property
     def apart(self) -> list[Folds]:
@@ -92,10 +95,10 @@ class Evaluation:
         """The loss and each metric of one model on every fold, (F,); it is put into evaluation mode."""
         model.eval()
         results = {name: np.full(len(self.batches), np.nan) for name in self.functions}
-        with isolated_rng(self.seed), torch.no_grad():
+        with isolated_rng(self.seed), torch.set_grad_enabled(self.with_grad):
             for fold, (batch, _) in enumerate(self.batches):
                 for name, function in self.functions.items():
-                    results[name][fold] = float(function(model, batch))
+                    results[name][fold] = float(function(model, batch).detach())
         return results
 
 

@@ -42,7 +42,7 @@ class StackedFunctions:
     """
 
     def __init__(self, task: Task, model: nn.Module, evaluation: Evaluation) -> None:
-        refuse_known(model, task.make_optimizer(model, 1.0))
+        refuse_known(task, model, task.make_optimizer(model, 1.0))
         self.names = _trained(task, model)
         self.buffers = [name for name, _ in model.named_buffers()]
         self._bound = BoundLoss(model, task.loss)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils._pytree import tree_flatten
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_leaves
 
 from stepsize._rng import isolated_rng
 from stepsize.task import Task
@@ -39,6 +42,23 @@ def available(device: torch.device) -> int:
     return UNKNOWN
 
 
+class _Made(TorchDispatchMode):
+    """Shows every tensor that an operation makes: more than is kept."""
+
+    def __init__(self, note: Callable[[torch.Tensor], object]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._note = note
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(made):
+            if isinstance(leaf, torch.Tensor):
+                self._note(leaf)
+        return made
+
+
 class Footprint(NamedTuple):
     """Bytes that one member takes: in all, its largest tensor, and the largest that is no weight."""
 
@@ -61,9 +81,14 @@ def footprint(task: Task, model: torch.nn.Module, batch: Any) -> Footprint:
             kept[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
         return tensor
 
-    with isolated_rng(0), torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
-        loss = task.loss(model, batch)
-        del loss
+    try:
+        with isolated_rng(0), torch.enable_grad(), saved_tensors_hooks(note, lambda tensor: tensor):
+            task.loss(model, batch)
+    except RuntimeError as error:  # torch.func's gradients within the loss allow no such hooks
+        if is_out_of_memory(error):
+            raise
+        with isolated_rng(0), torch.enable_grad(), _Made(note):
+            task.loss(model, batch)
     # Backward keeps a gradient beside each activation for a while: hence twice.
     total = weights * (2 + OPTIMIZER_COPIES) + 2 * sum(kept.values())
     activations = [size for place, size in kept.items() if place not in places]

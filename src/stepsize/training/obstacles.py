@@ -27,8 +27,13 @@ class NotStackableError(Exception):
     """The task cannot run as a stack; the message says why."""
 
 
-def refuse_known(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Raise for modules and optimizers that are known to be no good in a stack."""
+def refuse_known(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Raise for losses, modules and optimizers that are known to be no good in a stack."""
+    if task.evaluates_with_grad:
+        raise NotStackableError(
+            "the loss or a metric takes a gradient by torch.autograd, which vmap cannot map; what is written "
+            "with torch.func.grad it can"
+        )
     if why := known_obstacle(model):
         raise NotStackableError(why)
     if needs_closure(optimizer):
