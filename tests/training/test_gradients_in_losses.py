@@ -95,3 +95,8 @@ def test_what_such_a_loss_takes_is_reckoned_too() -> None:
         takes = footprint(asked, model, asked.trial_batch(50))
         assert takes.total > 5 * sum(p.numel() * 8 for p in model.parameters())
         assert takes.activation >= 50 * 24 * 8
+
+
+def test_batch_sizes_are_timed_with_their_held_out_loss() -> None:
+    found = ss.throughput(task(by_autograd), [10, 50], seconds=0.2)
+    assert [row.status for row in found.rows] == ["ok", "ok"]

@@ -219,7 +219,8 @@ def _loop(task: Task, updates: int, held: int | None) -> Loop:
     if held is not None:
         batch = first_batch(task.val, held)
         batches = ((batch, samples_in(batch)),)
-    evaluation = Evaluation(batches, np.ones(len(batches)), functions, task.seed)
+    weights = np.ones(len(batches))
+    evaluation = Evaluation(batches, weights, functions, task.seed, task.evaluates_with_grad)
     return Loop(task, [Member(0.0, task.seed)], np.zeros((1, updates)), evaluation, {})
 
 
