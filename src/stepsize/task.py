@@ -48,7 +48,8 @@ class Task:
     Args:
         model: a factory without arguments, called once per seed; or a module, whose present weights
             are the start of every run. The module itself is never trained: runs use copies.
-        loss: `(model, batch) -> scalar mean loss over the batch`; see `supervised`.
+        loss: `(model, batch) -> scalar mean loss over the batch`; see `supervised`. It may take gradients of
+            its own; runs share a stack if it does so by `torch.func.grad`.
         train: tensors or arrays (one, or a tuple or dict of them) of N samples each, a map-style
             `Dataset`, or a callable `(batch_size, seed) -> iterator of batches`.
         val: held-out data in any of the same forms. Without it, a tenth of `train` is held out (for a

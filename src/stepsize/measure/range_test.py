@@ -111,7 +111,7 @@ def range_test(
 
     The loss beside rate lr_i is the mini-batch loss just before the update with lr_i (Smith 2015), or with
     `loss="val"` the held-out loss after it. A seed whose loss becomes NaN or infinite, or whose average
-    exceeds ten times the start, has diverged: its curve ends there.
+    exceeds ten times what the start loses, has diverged: its curve ends there.
 
     Args:
         task: what to train; nothing of it is changed. Or a `Probe`, with
