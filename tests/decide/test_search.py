@@ -14,12 +14,13 @@ from torch import nn
 
 import stepsize as ss
 from stepsize.decide import search
-from stepsize.decide.outcomes import collapsed, too_high
+from stepsize.decide.outcomes import alike, collapsed, too_high
 from stepsize.decide.outlook import Outlook
 from stepsize.decide.rehearsal import Rehearsal, Shape
 from stepsize.decide.search import FINEST, LONGER, WITHIN
 from stepsize.decide.speed import Speed
 from stepsize.estimate import Shift
+from stepsize.training import Cost
 from stepsize.training.helpers import WORTH
 from tests.decide.test_find_lr import wide
 from tests.report import samples
@@ -165,6 +166,34 @@ def test_rates_that_all_end_above_the_start_are_too_high_wherever_the_best_one_s
     worse = structs.replace(found, losses=2.3 + np.array([[5.0, 3.0, 1.0, 4.0, np.inf]]))
     assert too_high(worse, None)
     assert not too_high(structs.replace(worse, losses=np.full((1, 5), np.inf)), None)  # seen elsewhere
+
+
+def test_a_grid_that_is_level_up_to_the_largest_rate_goes_on_downwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An optimizer that bounds its own rate (Adafactor) fares alike at all that are larger."""
+    task = digits_task(steps=400, seed=0)
+
+    def fake(task: ss.Task, shape: Any, lrs: np.ndarray, *, steps: int, **_: Any) -> Rehearsal:
+        found = samples.rehearsal(steps, np.sort(lrs), 1, np.random.default_rng(0), cliff=1e9)
+        away = np.minimum(np.log(found.lrs / 0.5), 3.0)
+        ends = 0.4 + 0.05 * away**2 - 1e-5 * np.log(found.lrs)
+        return structs.replace(found, losses=ends[None], folds=np.repeat(ends[None, :, None], 4, axis=2))
+
+    monkeypatch.setattr(search, "rehearse", fake)
+    monkeypatch.setattr(Speed, "of", classmethod(lambda cls, task: cls(0.5, 0.1, stacks=False)))
+    monkeypatch.setattr(search.Search, "_bracket", lambda self: _no_bracket(self, 20.0, 1000.0))
+    advice = ss.find_lr(task, lr_max=1000.0, progress=False)
+    assert alike(fake(task, None, np.geomspace(50, 900, 5), steps=100))
+    assert advice.lr is not None
+    assert 0.2 < advice.lr < 1.2
+    assert not alike(advice.rehearsals[-1])
+
+
+def _no_bracket(searched: search.Search, low: float, high: float) -> tuple[float, float]:
+    """Between these, without a range test."""
+    searched.bracket = Mock(cost=Cost(updates=30, samples=30, seconds=0.1, runs=0.1))
+    return low, high
 
 
 class Remembering(nn.Module):

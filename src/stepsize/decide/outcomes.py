@@ -57,6 +57,14 @@ def collapsed(longer: Rehearsal, shorter: Rehearsal) -> bool:
     return bool(gained > 0 and shorter.start_loss - longer.mean[longer.best] < KEPT * gained)
 
 
+def alike(result: Rehearsal) -> bool:
+    """Whether all rates of a round lose next to nothing against its best one, of which that tells little."""
+    if result.best is None or not result.mean[result.best] < result.start_loss:
+        return False
+    found = basin(result.lrs, result.losses, result.start_loss)
+    return found.low_open and found.high_open
+
+
 def best_words(result: Rehearsal) -> str:
     """What a round has found, for the log."""
     if result.best is None:

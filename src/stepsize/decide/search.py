@@ -18,7 +18,7 @@ from stepsize._ranks import current
 from stepsize.decide.bracket import bracket
 from stepsize.decide.budget import Budget
 from stepsize.decide.grids import between, beyond, centred, edge, spaced
-from stepsize.decide.outcomes import best_words, centre, too_high
+from stepsize.decide.outcomes import alike, best_words, centre, too_high
 from stepsize.decide.outlook import Outlook
 from stepsize.decide.plan import (
     DECIDE_FACTOR,
@@ -280,7 +280,7 @@ class Search:
     def _extended(self, factor: float, phase: str, plan: Plan) -> Rehearsal:
         """The last rehearsal, gone on with past an edge for as long as its best rate stands there.
 
-        Downwards too where all of its rates are too high.
+        Downwards too where all of its rates are too high, or alike up to the largest that may be tried.
         """
         result = self.rehearsals[-1]
         first = len(result.lrs)
@@ -289,6 +289,8 @@ class Search:
             count = first if plan.stacked else self._speed.abreast(1 + number // 2, result.steps)
             side = -1 if too_high(result, before) else edge(result.best, len(result.lrs))
             more = self._more(result, side, factor, count, stacked=plan.stacked)
+            if side == 1 and not more.size and alike(result):  # an optimizer may bound its own rate
+                more = self._more(result, -1, WEED_FACTOR, count, stacked=plan.stacked)
             if not more.size:
                 break
             result = merged(result, self._rehearse(more, result.steps, result.seeds, phase, plan))

@@ -150,12 +150,13 @@ def _answer(rehearsals: list[Rehearsal]) -> Verdict:
 
 
 def _level(last: Rehearsal) -> bool:
-    """Whether the best rate, at an edge, is no better than its neighbours: beyond it need not be known.
+    """Whether the best rate, at an edge, is no better than its neighbours, and those beyond them are worse.
 
-    So it is with an optimizer that bounds its own rate (Adafactor).
+    What lies past the edge need then not be known. So it is with an optimizer that bounds its own rate.
     """
     found = basin(last.lrs, last.losses, last.start_loss, share=SHARE)
-    return int(((last.lrs >= found.low) & (last.lrs <= found.high)).sum()) >= LEVEL_RATES
+    near = int(((last.lrs >= found.low) & (last.lrs <= found.high)).sum())
+    return near >= LEVEL_RATES and not (found.low_open and found.high_open)
 
 
 def known_so_far(status: AdviceStatus, rehearsals: list[Rehearsal], bracket: Curve | None) -> Verdict:
