@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 import stepsize as ss
-from stepsize.training.start import UNKNOWN, Start
+from stepsize.training.evaluation import Evaluation
+from stepsize.training.start import UNKNOWN, Start, task_start
 from stepsize.training.watch import Watch
 from tests.training.twins import members, table
 
@@ -127,6 +128,17 @@ def test_runs_from_an_easy_first_batch_train_to_their_end(
     history = ss.train(task, members(rates, task.seed), table(rates, 40), engine=engine)
     assert history.train_loss[0, 0] == pytest.approx(easy**2)
     assert history.status == ("ok", "ok", "ok", "diverged")
+
+
+def test_a_start_is_told_without_held_out_data_too() -> None:
+    """As where batch sizes are timed."""
+    task = easy_first(1e-3)
+    with_it, without = (
+        task_start(task, evaluation, task.seed)
+        for evaluation in (Evaluation.of(task), Evaluation((), np.ones(0), {}, 0))
+    )
+    assert without.level == pytest.approx(7 / 8, abs=1e-3)
+    assert with_it.level == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("evaluates", [True, False])

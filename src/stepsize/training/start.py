@@ -47,9 +47,9 @@ def task_start(task: Task, evaluation: Evaluation, seed: int) -> Start:
             first = islice(task.batches(seed), BATCHES)
             losses = [float(task.loss(model, batch).detach()) for batch in first]
             model.eval()
-            held_out = float(task.loss(model, evaluation.batches[0][0]).detach())
+            held_out = [float(task.loss(model, fold).detach()) for fold, _ in evaluation.batches[:1]]
     except (MemoryError, RuntimeError) as error:  # no room for a further model
         if not is_out_of_memory(error):
             raise
         return UNKNOWN
-    return start_of(np.array(losses), np.array([held_out]))
+    return start_of(np.array(losses), np.array(held_out))
