@@ -12,15 +12,8 @@ import torch
 from torch import nn
 
 from stepsize._capabilities import Capabilities, probe_capabilities
-from stepsize._check_task import (
-    check_evaluation,
-    check_labels,
-    check_metrics,
-    check_optimizer,
-    check_single_object,
-    check_trial,
-    integer,
-)
+from stepsize._check_task import check_metrics, check_optimizer, check_single_object, integer
+from stepsize._check_trial import check_evaluation, check_labels, check_trial
 from stepsize._continued import Continued
 from stepsize._rng import isolated_rng
 from stepsize._untouched import drawing_untouched

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stepsize.decide.advice import ENDED, AdviceStatus, Price
-from stepsize.decide.outcomes import learns
+from stepsize.decide.outcomes import alike, learns
 from stepsize.decide.outlook import Outlook
 from stepsize.decide.reasons import reasons, warnings
 from stepsize.decide.rehearsal import Rehearsal
@@ -156,7 +156,7 @@ def _level(last: Rehearsal) -> bool:
     """
     found = basin(last.lrs, last.losses, last.start_loss, share=SHARE)
     near = int(((last.lrs >= found.low) & (last.lrs <= found.high)).sum())
-    return near >= LEVEL_RATES and not (found.low_open and found.high_open)
+    return near >= LEVEL_RATES and not alike(last)
 
 
 def known_so_far(status: AdviceStatus, rehearsals: list[Rehearsal], bracket: Curve | None) -> Verdict:

@@ -20,7 +20,7 @@ PER_WEIGHT = 100.0
 """Operations that take as long as passing once through one weight of the optimizer's state does."""
 
 PER_PRODUCT = 6.0
-"""Operations of an update for each weight that a sample is multiplied with: two forwards, four backwards."""
+"""Floating-point operations of an update for each weight and sample, 2 forward and 4 backward."""
 
 FEW = 8
 """Samples of the update whose operations are counted."""
@@ -38,7 +38,7 @@ def arithmetic_share(task: Task, model: nn.Module) -> float:
 
 
 def _operations(task: Task, model: nn.Module, size: int) -> float:
-    """Floating-point operations of an update, a sample; of so many weights that multiply it."""
+    """Floating-point operations of an update for each sample, of a model with so many weights."""
     batch_size = min(task.batch_size, FEW)
     try:
         with isolated_rng(task.seed), torch.enable_grad(), FlopCounterMode(display=False) as counter:

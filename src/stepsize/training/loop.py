@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import cache, partial
 
 import numpy as np
 import torch
@@ -19,7 +18,6 @@ from stepsize.training.evaluation import Evaluation
 from stepsize.training.functions import Records
 from stepsize.training.history import Member
 from stepsize.training.optimizers import needs_closure, set_control
-from stepsize.training.start import task_start
 from stepsize.training.watch import Watch
 
 
@@ -62,8 +60,7 @@ class Loop:
         self.alive = np.ones(len(members), dtype=bool)
         self.train_loss = np.full(rates.shape, np.nan)
         self.updates_done = np.zeros(len(members), dtype=np.int64)
-        start = cache(partial(task_start, task, evaluation))
-        self._watch = Watch(len(members), lambda row: start(members[row].seed))
+        self._watch = Watch.of(task, members, evaluation)
         self._done = 0
         self._runners = [self._start(member) for member in members]
         # Around the loss alone: a mode costs time on every call to torch, those of the optimizer too.

@@ -78,7 +78,8 @@ def footprint(task: Task, model: torch.nn.Module, batch: Any) -> Footprint:
         if tensor.layout is not torch.strided:  # which has no storage of its own to tell it by
             kept[id(tensor)] = tensor._nnz() * tensor.element_size()
         elif tensor.data_ptr() not in inputs:
-            kept[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+            size = tensor.numel() * tensor.element_size()  # of a view, less than what it is a part of
+            kept[tensor.data_ptr()] = max(size, kept.get(tensor.data_ptr(), 0))
         return tensor
 
     try:
@@ -87,6 +88,7 @@ def footprint(task: Task, model: torch.nn.Module, batch: Any) -> Footprint:
     except RuntimeError as error:  # torch.func's gradients within the loss allow no such hooks
         if is_out_of_memory(error):
             raise
+        kept.clear()
         with isolated_rng(0), torch.enable_grad(), _Made(note):
             task.loss(model, batch)
     # Backward keeps a gradient beside each activation for a while: hence twice.

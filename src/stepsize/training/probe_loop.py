@@ -11,11 +11,10 @@ from stepsize._ranks import current
 from stepsize._rng import capture_rng, isolated_rng, restore_rng
 from stepsize.training.functions import Records
 from stepsize.training.history import Member
-from stepsize.training.memory import is_out_of_memory
 from stepsize.training.probe_evaluation import ProbeEvaluation
 from stepsize.training.probe_step import Rates, loss_of, mean_of_ranks
 from stepsize.training.probed import ProbeRun
-from stepsize.training.start import UNKNOWN, Start, start_of
+from stepsize.training.start import Start, start_of
 from stepsize.training.state import Snapshot, preserved
 from stepsize.training.watch import Watch
 
@@ -70,14 +69,9 @@ class ProbeLoop:
 
     def _level_at_start(self) -> Start:
         """What the probe lost at its start, to which it is put back for a moment."""
-        try:
-            with preserved(*self._run.state):
-                self._start.restore()
-                return start_of(self._evaluation.of_state()["loss"])
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            return UNKNOWN
+        with preserved(*self._run.state):
+            self._start.restore()
+            return start_of(self._evaluation.of_state()["loss"])
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """The held-out loss on every fold, (1, F)."""

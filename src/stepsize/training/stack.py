@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,6 @@ from stepsize.training.optimizers import (
     dense,
     native_update,
 )
-from stepsize.training.start import task_start
 from stepsize.training.trace import NotRecordableError, close
 from stepsize.training.watch import Watch
 
@@ -72,8 +70,7 @@ class Stack:
         self.train_loss = np.full(rates.shape, np.nan)
         self.updates_done = np.zeros(len(members), dtype=np.int64)
         self._rows = np.arange(len(members))  # which member stands in each place of the stack
-        start = cache(partial(task_start, task, evaluation))
-        self._watch = Watch(len(members), lambda row: start(members[row].seed))
+        self._watch = Watch.of(task, members, evaluation)
         self._done = 0
         self._folds = evaluation.apart
         self._feed = Feed(task, [member.seed for member in members])

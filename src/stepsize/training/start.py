@@ -11,7 +11,6 @@ import torch
 from stepsize._rng import isolated_rng
 from stepsize.task import Task
 from stepsize.training.evaluation import Evaluation
-from stepsize.training.memory import is_out_of_memory
 
 BATCHES = 8
 """Training batches that are looked at: a single one may lose next to nothing, or be of another sign."""
@@ -41,15 +40,10 @@ def task_start(task: Task, evaluation: Evaluation, seed: int) -> Start:
 
     Both, since a net that knows its training data by heart starts from next to nothing there.
     """
-    try:
-        with isolated_rng(seed), torch.enable_grad():
-            model = task.make_model(seed)
-            first = islice(task.batches(seed), BATCHES)
-            losses = [float(task.loss(model, batch).detach()) for batch in first]
-            model.eval()
-            held_out = [float(task.loss(model, fold).detach()) for fold, _ in evaluation.batches[:1]]
-    except (MemoryError, RuntimeError) as error:  # no room for a further model
-        if not is_out_of_memory(error):
-            raise
-        return UNKNOWN
+    with isolated_rng(seed), torch.enable_grad():
+        model = task.make_model(seed)
+        first = islice(task.batches(seed), BATCHES)
+        losses = [float(task.loss(model, batch).detach()) for batch in first]
+        model.eval()
+        held_out = [float(task.loss(model, fold).detach()) for fold, _ in evaluation.batches[:1]]
     return start_of(np.array(losses), np.array(held_out))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 
 import numpy as np
 
-from stepsize.training.start import Start
+from stepsize.task import Task
+from stepsize.training.evaluation import Evaluation
+from stepsize.training.history import Member
+from stepsize.training.memory import is_out_of_memory
+from stepsize.training.start import UNKNOWN, Start, task_start
 
 DIVERGED_ABOVE = 10.0
 """A member has diverged when its smoothed training loss exceeds the start by nine times the start's size."""
@@ -34,6 +39,12 @@ class Watch:
         self._limit = np.full(members, np.nan)
         self._sure = np.zeros(members, dtype=bool)  # whether a limit rests on several batches
 
+    @classmethod
+    def of(cls, task: Task, members: Sequence[Member], evaluation: Evaluation) -> Watch:
+        """For members of a task; those of one seed start alike."""
+        start = cache(partial(task_start, task, evaluation))
+        return cls(len(members), lambda row: start(members[row].seed))
+
     def diverged(self, row: int, loss: float) -> bool:
         """Take in the loss of one member, by its row; whether it has now diverged."""
         limit = float(self._limit[row])
@@ -50,11 +61,19 @@ class Watch:
         """The limit that rests on several batches; infinite where all of them lose exactly nothing."""
         if not self._sure[row]:
             self._sure[row] = True
-            start = self._start(row)
+            start = self._found_out(row)
             # fmax, since the start is not a number where it could not be found out.
             limit = float(np.fmax(self._limit[row], start.level + (self._multiple - 1.0) * start.size))
             self._limit[row] = math.inf if limit == 0 else limit
         return float(self._limit[row])
+
+    def _found_out(self, row: int) -> Start:
+        try:
+            return self._start(row)
+        except (MemoryError, RuntimeError) as error:  # no room for a further model
+            if not is_out_of_memory(error):
+                raise
+            return UNKNOWN
 
     def first_diverged(self, rows: np.ndarray, losses: np.ndarray) -> np.ndarray:
         """Take in the losses (T, len(rows)) of T updates; the first at which each row diverged, T if none.
