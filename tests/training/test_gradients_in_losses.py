@@ -100,3 +100,20 @@ def test_what_such_a_loss_takes_is_reckoned_too() -> None:
 def test_batch_sizes_are_timed_with_their_held_out_loss() -> None:
     found = ss.throughput(task(by_autograd), [10, 50], seconds=0.2)
     assert [row.status for row in found.rows] == ["ok", "ok"]
+
+
+def test_a_loop_of_the_users_own_may_evaluate_by_one() -> None:
+    batches = [(x,) for x in torch.linspace(0, 2, 200, dtype=torch.float64)[:, None].split(20)]
+    model = net()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+
+    def step(batch: Any) -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = by_autograd(model, batch)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    probe = ss.Probe(step, [model], [optimizer], evaluate=lambda batch: by_autograd(model, batch))
+    curve = ss.range_test(probe, batches=batches[1:], val=batches[:1], loss="val", lr_min=1e-4, steps=10)
+    assert np.isfinite(curve.losses[0, 0])

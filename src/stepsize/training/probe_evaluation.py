@@ -84,14 +84,24 @@ class ProbeEvaluation:
         probe = self.run.probe
         sizes = np.array([samples_in(batch) for batch in fold], dtype=np.float64)
         if self.run.val is not None:
-            assert probe.evaluate is not None
-            with torch.no_grad():
-                losses = [loss_of(probe.evaluate(batch), "evaluate") for batch in fold]
+            losses = [self._evaluated(batch) for batch in fold]
         else:
             with Rates(probe) as rates:
                 rates.set(0.0)
                 losses = [loss_of(probe.step(batch)) for batch in fold]
         return float(np.average(losses, weights=sizes))
+
+    def _evaluated(self, batch: Batch) -> float:
+        """By the probe's own function; with grad mode only where it takes a gradient itself."""
+        evaluate = self.run.probe.evaluate
+        assert evaluate is not None
+        try:
+            with torch.no_grad():
+                return loss_of(evaluate(batch), "evaluate")
+        except RuntimeError:
+            pass  # and not called again here, where its error would be shown beside that of the second call
+        with torch.enable_grad():
+            return loss_of(evaluate(batch), "evaluate")
 
 
 def fresh_batches(run: ProbeRun) -> int:
