@@ -13,6 +13,7 @@ from msgspec import structs
 from torch import nn
 
 import stepsize as ss
+from stepsize._result import frozen
 from stepsize.decide import search
 from stepsize.decide.outcomes import alike, collapsed, too_high
 from stepsize.decide.outlook import Outlook
@@ -166,6 +167,17 @@ def test_rates_that_all_end_above_the_start_are_too_high_wherever_the_best_one_s
     worse = structs.replace(found, losses=2.3 + np.array([[5.0, 3.0, 1.0, 4.0, np.inf]]))
     assert too_high(worse, None)
     assert not too_high(structs.replace(worse, losses=np.full((1, 5), np.inf)), None)  # seen elsewhere
+
+
+def test_rates_far_apart_that_all_fare_alike_are_too_high() -> None:
+    """As where all units have died in the first update, and the biases alone learn."""
+    found = samples.rehearsal(50, np.geomspace(0.1, 9.0, 6), 1, np.random.default_rng(0))
+    level = 0.4 + 1e-4 * np.array([[5.0, 3.0, 1.0, 4.0, 2.0, 3.0]])
+    near = structs.replace(found, losses=level)
+    far = structs.replace(near, lrs=frozen(np.geomspace(0.1, 10.0, 6)))
+    assert not too_high(near, None)
+    assert too_high(far, None)
+    assert not too_high(structs.replace(far, losses=level + np.array([[0.1, 0, 0, 0, 0, 0]])), None)
 
 
 def test_a_grid_that_is_level_up_to_the_largest_rate_goes_on_downwards(

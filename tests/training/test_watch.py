@@ -70,7 +70,17 @@ def test_a_start_that_is_all_zero_has_no_size() -> None:
     for start in (Start(0.0, 0.0), UNKNOWN):
         assert first_diverged(start, [0.0, *[1e6] * 50]) is None
         assert first_diverged(start, [0.0, 1.0, math.inf]) == 2
-    assert first_diverged(UNKNOWN, [1.0, *[1e6] * 50]) == 1
+    assert first_diverged(UNKNOWN, [1.0, *[1e6] * 50]) == 4
+
+
+@pytest.mark.parametrize("jump", [[1e6], [500.0, 300.0, 40.0], [30.0, 30.0, 30.0, 5.0]])
+def test_a_jump_that_comes_down_again_is_no_divergence(jump: list[float]) -> None:
+    """As the first updates make it where inputs are not normalised, at the best rates too."""
+    start = Start(2.0, 2.0)
+    assert first_diverged(start, [2.0, *jump, *[1.0] * 50]) is None
+    assert first_diverged(start, [2.0, *[1.0] * 50, *jump, *[1.0] * 50]) is None
+    assert first_diverged(start, [2.0, *[max(jump)] * 50]) is not None
+    assert first_diverged(start, [2.0, *[25.0] * 50]) is not None
 
 
 def test_many_updates_at_once_diverge_where_one_after_another_do() -> None:
@@ -128,6 +138,43 @@ def test_runs_from_an_easy_first_batch_train_to_their_end(
     history = ss.train(task, members(rates, task.seed), table(rates, 40), engine=engine)
     assert history.train_loss[0, 0] == pytest.approx(easy**2)
     assert history.status == ("ok", "ok", "ok", "diverged")
+
+
+def raw_inputs(*, seed: int) -> ss.Task:
+    """Inputs of sizes from 0.1 to 600, as a table holds them."""
+    generator = torch.Generator().manual_seed(0)
+    centre, spread = torch.tensor([600.0, 15.0, 90.0, 0.1]), torch.tensor([300.0, 3.0, 25.0, 0.02])
+    y = torch.arange(500) % 2
+    x = centre + spread * (torch.randn(500, 4, generator=generator) + 1.5 * (y[:, None] - 0.5))
+    return ss.Task(
+        lambda: nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 2)),
+        ss.supervised(nn.CrossEntropyLoss()),
+        (x[:350], y[:350]),
+        val=(x[350:], y[350:]),
+        optimizer=torch.optim.SGD,
+        batch_size=32,
+        steps=100,
+        seed=seed,
+    )
+
+
+@pytest.mark.parametrize("engine", ["stack", "loop"])
+def test_inputs_that_are_not_normalised_throw_the_loss_up_at_good_rates_too(
+    engine: Literal["stack", "loop"],
+) -> None:
+    task, rates = raw_inputs(seed=9), (3e-4, 1e-3, 3e-3, 1e20)
+    asked = members(rates, task.seed)
+    history = ss.train(task, asked, table(rates, 100), engine=engine, evaluate_at=[0, 100])
+    assert history.status == ("ok", "ok", "ok", "diverged")
+    assert np.nanmax(history.train_loss[1]) > 100 * history.train_loss[1, 0]
+    assert (history.val_loss[1:3, 1] < 0.75).all()
+
+
+def test_a_start_is_told_by_other_seeds_too_unless_all_have_the_same_weights() -> None:
+    task = raw_inputs(seed=9)
+    one = task.make_model(task.seed)
+    first = task_start(task.replace(model=one), Evaluation.of(task), task.seed)
+    assert task_start(task, Evaluation.of(task), task.seed).level > 5 * first.level
 
 
 def test_a_start_is_told_without_held_out_data_too() -> None:

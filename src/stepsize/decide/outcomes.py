@@ -13,6 +13,10 @@ from stepsize.estimate import basin
 KEPT = 0.5
 """Share of a shorter rehearsal's progress that a longer one makes at the least, unless it breaks down."""
 
+FAR_APART = 100.0
+"""Factor between the outermost rates of a round that all fare alike, from which on that says that something
+else than the rate made them so: nets whose units have died, or an optimizer that bounds its own rate."""
+
 LEVEL = 0.05
 """Chance of calling luck on the held-out data progress, over all rates together."""
 
@@ -39,9 +43,12 @@ def learns(rehearsal: Rehearsal) -> bool:
 def too_high(result: Rehearsal, before: Rehearsal | None) -> bool:
     """Whether all rates of a round are too high, though its best one may stand amid the others by luck.
 
-    Either even that one ends above the start, or none gets anywhere near what a round before came to.
+    Even that one ends above the start, or all fare alike though they are far apart, or none gets anywhere
+    near what a round before came to.
     """
     if result.best is not None and result.mean[result.best] > result.start_loss:
+        return True
+    if result.lrs[-1] >= FAR_APART * result.lrs[0] and alike(result):
         return True
     return before is not None and collapsed(result, before)
 

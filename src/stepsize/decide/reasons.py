@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from stepsize.decide.advice import ENDED, AdviceStatus
+from stepsize.decide.outcomes import FAR_APART
 from stepsize.decide.rehearsal import Rehearsal
 from stepsize.estimate import Basin, Shift
 
@@ -107,6 +108,12 @@ def warnings(last: Rehearsal, found: Basin, lr: float, doubt: float) -> tuple[st
         told.append(f"rates below {last.lrs[0]:.3g} were not tried at this length and may do as well")
     if found.high_open:
         told.append(f"rates above {last.lrs[-1]:.3g} were not tried at this length and may do as well")
+    if found.high / found.low >= FAR_APART:
+        told.append(
+            f"rates from {found.low:.3g} to {found.high:.3g} all end within 1% of the progress from "
+            f"{last.start_loss:.4g}: if that start is far worse than a constant output would be, normalise "
+            "inputs and targets, so that what else is learned counts"
+        )
     winners = {float(last.lrs[int(np.argmin(row))]) for row in last.losses if np.isfinite(row).any()}
     if max(winners) / min(winners) > DISAGREE:
         told.append(

@@ -16,6 +16,11 @@ BATCHES = 8
 """Training batches that are looked at: a single one may lose next to nothing, or be of another sign."""
 
 
+STARTS = 3
+"""Starting weights of further seeds that are looked at: with inputs that are not normalised, losses at the
+start go from 1 to 60 by the luck of the seed, and those of the first updates are as large as the largest."""
+
+
 class Start(NamedTuple):
     """The mean of losses, and how far from zero they are."""
 
@@ -38,12 +43,18 @@ def start_of(*parts: np.ndarray) -> Start:
 def task_start(task: Task, evaluation: Evaluation, seed: int) -> Start:
     """Where runs of the task with this seed start from: some batches in training, and a fold held out.
 
-    Both, since a net that knows its training data by heart starts from next to nothing there.
+    Both, since a net that knows its training data by heart starts from next to nothing there. And the starts
+    of some further seeds, unless all start from the same weights.
     """
     with isolated_rng(seed), torch.enable_grad():
         model = task.make_model(seed)
         first = islice(task.batches(seed), BATCHES)
         losses = [float(task.loss(model, batch).detach()) for batch in first]
-        model.eval()
-        held_out = [float(task.loss(model, fold).detach()) for fold, _ in evaluation.batches[:1]]
-    return start_of(np.array(losses), np.array(held_out))
+        fold = next((fold for fold, _ in evaluation.batches), None)
+        if fold is None:
+            return start_of(np.array(losses))
+        held_out = [float(task.loss(model.eval(), fold).detach())]
+        further = range(0 if task.from_weights else STARTS)
+        others = [task.make_model(seed + 1 + i).eval() for i in further]
+        elsewhere = [float(task.loss(other, fold).detach()) for other in others]
+    return start_of(np.array(losses), np.array(held_out), np.array(elsewhere))

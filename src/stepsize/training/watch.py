@@ -18,25 +18,30 @@ DIVERGED_ABOVE = 10.0
 """A member has diverged when its smoothed training loss exceeds the start by nine times the start's size."""
 
 SMOOTHING = 0.9
-"""Decay of the debiased moving average that is compared, so that one unlucky batch does not count."""
+"""Decay of the moving average that is compared."""
+
+COUNTED = 3.0
+"""A single loss counts for this many times as far above the start as the average may be, so that one jump
+does not count: with inputs that are not normalised the first updates throw the loss up a hundredfold, at the
+best rates too, and it comes down at once."""
 
 
 class Watch:
     """Follows the training losses of K members and tells which have diverged.
 
-    Diverged means: the loss is not finite, or its moving average m_t = (1−β) Σ β^(t−i) L_i / (1−β^(t+1))
-    exceeds both L_0 + (multiple − 1)·|L_0|, where L_0 is the member's loss before its first update, and
-    the same of the level and the size that its `start` has over several batches, which is asked for only
-    then: L_0 is of one batch, which may lose next to nothing. A start whose losses are all exactly 0 has no
-    size to compare with: then only a loss that is not finite counts.
+    Diverged means: the loss is not finite, or its moving average m_t = β·m_(t−1) + (1−β)·min(L_t, most), from
+    m_0 = L_0 on, exceeds level + (multiple − 1)·size, where most = level + COUNTED·(multiple − 1)·size. So it
+    takes four such losses one after another. Level and size are those of L_0, the member's loss before its
+    first update, until a loss exceeds the limit; then those of its `start` over several batches if these are
+    larger, since L_0 is of one batch, which may lose next to nothing. A start whose losses are all exactly 0
+    has no size to compare with: then only a loss that is not finite counts.
     """
 
     def __init__(self, members: int, start: Callable[[int], Start], multiple: float = DIVERGED_ABOVE) -> None:
         """`start` is called with a member's row, at most once for each."""
         self._start, self._multiple = start, multiple
         self._average = np.zeros(members)
-        self._weight = np.zeros(members)
-        self._limit = np.full(members, np.nan)
+        self._limit, self._most = np.full(members, np.nan), np.full(members, np.nan)
         self._sure = np.zeros(members, dtype=bool)  # whether a limit rests on several batches
 
     @classmethod
@@ -47,25 +52,29 @@ class Watch:
 
     def diverged(self, row: int, loss: float) -> bool:
         """Take in the loss of one member, by its row; whether it has now diverged."""
-        limit = float(self._limit[row])
-        if math.isnan(limit):
-            limit = self._limit[row] = loss + (self._multiple - 1.0) * abs(loss)
-        average = SMOOTHING * float(self._average[row]) + (1 - SMOOTHING) * loss
-        weight = SMOOTHING * float(self._weight[row]) + (1 - SMOOTHING)
-        self._average[row], self._weight[row] = average, weight
+        if math.isnan(self._limit[row]):
+            self._average[row] = loss
+            self._compare_with(row, Start(loss, abs(loss)))
         if not math.isfinite(loss):
             return True
-        return average > weight * limit and average > weight * self._sure_limit(row)
+        if loss > self._limit[row] and not self._sure[row]:
+            self._make_sure(row)
+        counted = min(loss, float(self._most[row]))
+        self._average[row] = SMOOTHING * float(self._average[row]) + (1 - SMOOTHING) * counted
+        return bool(self._average[row] > self._limit[row])
 
-    def _sure_limit(self, row: int) -> float:
-        """The limit that rests on several batches; infinite where all of them lose exactly nothing."""
-        if not self._sure[row]:
-            self._sure[row] = True
-            start = self._found_out(row)
-            # fmax, since the start is not a number where it could not be found out.
-            limit = float(np.fmax(self._limit[row], start.level + (self._multiple - 1.0) * start.size))
-            self._limit[row] = math.inf if limit == 0 else limit
-        return float(self._limit[row])
+    def _make_sure(self, row: int) -> None:
+        """Let several batches tell the limit; infinite where all of them lose exactly nothing."""
+        self._sure[row] = True
+        self._compare_with(row, self._found_out(row))
+        if self._limit[row] == 0:
+            self._limit[row] = self._most[row] = math.inf
+
+    def _compare_with(self, row: int, start: Start) -> None:
+        """Raise the limit to that of this start; one of NaN is not known, and changes nothing."""
+        above = (self._multiple - 1.0) * start.size
+        self._limit[row] = np.fmax(self._limit[row], start.level + above)
+        self._most[row] = np.fmax(self._most[row], start.level + COUNTED * above)
 
     def _found_out(self, row: int) -> Start:
         try:
@@ -86,7 +95,6 @@ class Watch:
         if count > 1 and (losses <= self._limit[rows]).all():
             fade = SMOOTHING ** np.arange(count, -1.0, -1.0)
             self._average[rows] = fade[0] * self._average[rows] + (1 - SMOOTHING) * (fade[1:] @ losses)
-            self._weight[rows] = fade[0] * self._weight[rows] + (1 - fade[0])
             return found
         for place, row in enumerate(rows.tolist()):
             for t, loss in enumerate(losses[:, place].tolist()):
