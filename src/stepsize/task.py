@@ -14,6 +14,7 @@ from torch import nn
 from stepsize._capabilities import Capabilities, probe_capabilities
 from stepsize._check_task import check_metrics, check_optimizer, check_single_object, integer
 from stepsize._check_trial import check_evaluation, check_labels, check_trial
+from stepsize._clipping import Clipping
 from stepsize._continued import Continued
 from stepsize._rng import isolated_rng
 from stepsize._untouched import drawing_untouched
@@ -55,6 +56,9 @@ class Task:
         steps: the horizon in updates. Exactly one of the two.
         params: `params(model)` gives what the optimizer gets as its first argument; by default
             `model.parameters()`. Its groups may hold `lr_scale`, a multiplier on the swept rate.
+        clip_grad_norm: gradients are clipped to this norm before every update, all that the optimizer updates
+            together, as by torch's `clip_grad_norm_`; or
+        clip_grad_value: each to this size, as by `clip_grad_value_`. At most one of the two.
         metrics: further `(model, batch) -> scalar mean` functions taken on the held-out data.
         seed: first of the seeds that measurements count up from.
         device: by default the module's own, or CUDA, MPS or CPU, the first that is there.
@@ -78,6 +82,8 @@ class Task:
         steps: int | None = None,
         val: Any = None,
         params: Callable[[nn.Module], Iterable[Any]] | None = None,
+        clip_grad_norm: float | None = None,
+        clip_grad_value: float | None = None,
         metrics: Mapping[str, Loss] | None = None,
         seed: int = 0,
         device: torch.device | str | None = None,
@@ -99,6 +105,7 @@ class Task:
         self.seed = integer("seed", seed, at_least=0)
         self.loss = loss
         self.metrics: dict[str, Loss] = check_metrics({} if metrics is None else metrics)
+        self.clipping = Clipping.checked(clip_grad_norm, clip_grad_value)
         self._model = model
         self._params = params if params is not None else nn.Module.parameters
         if isinstance(optimizer, torch.optim.Optimizer) and isinstance(model, nn.Module):
@@ -205,7 +212,8 @@ class Task:
         """Whether both train and judge the same model in the same way, be it on other data or for longer."""
         names = ("_model", "_params", "_optimizer", "loss")
         same = all(getattr(self, name) is getattr(other, name) for name in names)
-        return same and self.metrics == other.metrics and self.device == other.device
+        alike = self.metrics == other.metrics and self.clipping == other.clipping
+        return same and alike and self.device == other.device
 
     def batches(self, seed: int) -> Any:
         """Endless training batches in the order of this seed."""
@@ -239,8 +247,9 @@ class Task:
     def __repr__(self) -> str:
         data = "a stream" if self.samples is None else f"{self.samples:,} samples"
         epochs = "" if self.epochs is None else f" ({self.epochs:g} epochs)"
+        clipped = f" clipped to {self.clipping}" if self.clipping else ""
         return (
-            f"Task({self.name!r}: {data}, judged on {self.loss_kind}; {self.optimizer_name}, "
+            f"Task({self.name!r}: {data}, judged on {self.loss_kind}; {self.optimizer_name}{clipped}, "
             f"batch {self.batch_size:,}, {self.steps:,} updates{epochs}, {self.device})"
         )
 

@@ -56,6 +56,20 @@ def test_a_cliff_close_above_the_answer_is_doubted_until_the_whole_run_was_rehea
     assert added(860) == 0
 
 
+def test_after_whole_runs_a_cliff_is_kept_away_from_the_further_the_fewer_seeds_saw_it() -> None:
+    """Right under the cliff of its one seed, an answer lost everything with the next."""
+
+    def answer(seeds: int, cliff: float) -> float:
+        found = samples.rehearsal(860, RATES, 1, np.random.default_rng(0), cliff=cliff, best=0.42)
+        together = structs.replace(found, seeds=tuple(range(seeds)))  # all see the same
+        verdict = judged(together)
+        assert verdict.lr is not None
+        return verdict.lr
+
+    assert answer(1, cliff=0.55) < answer(4, cliff=0.55) < 0.42
+    assert answer(1, cliff=1e9) == answer(4, cliff=1e9)
+
+
 def test_the_longer_a_rehearsal_the_less_it_should_leave_in_doubt() -> None:
     outlook = judged(made_up(107)).outlook
     assert outlook is not None

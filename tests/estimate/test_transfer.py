@@ -17,7 +17,6 @@ from stepsize.estimate.transfer import (
     SLOPE,
     SLOPE_SPREAD,
     SURE_UNDER_A_CLIFF,
-    UNDER_A_CLIFF,
 )
 
 GRID = 0.01 * 1.25 ** np.arange(30)
@@ -40,12 +39,12 @@ def test_a_full_run_shifts_nothing_and_a_gentle_quarter_by_the_published_exponen
     assert quarter.spread == pytest.approx(math.hypot(SLOPE_SPREAD * math.log(4), 0.2))
 
 
-def test_under_a_cliff_the_rate_falls_by_less() -> None:
+def test_under_a_cliff_more_is_known_of_how_the_rate_falls() -> None:
     steep = Shift.to_full_length(0.25, room=CLIFF)
-    assert steep.mean == pytest.approx(UNDER_A_CLIFF * SLOPE * math.log(4))
+    assert steep.mean == Shift.to_full_length(0.25).mean
     assert steep.spread == pytest.approx(SURE_UNDER_A_CLIFF * SLOPE_SPREAD * math.log(4))
     between = Shift.to_full_length(0.25, room=(CLIFF + GENTLE) / 2)
-    assert between.mean == pytest.approx((1 + UNDER_A_CLIFF) / 2 * SLOPE * math.log(4))
+    assert between.spread == pytest.approx((1 + SURE_UNDER_A_CLIFF) / 2 * SLOPE_SPREAD * math.log(4))
 
 
 def test_near_a_cliff_less_is_known_and_far_from_one_nothing_changes() -> None:
@@ -54,6 +53,7 @@ def test_near_a_cliff_less_is_known_and_far_from_one_nothing_changes() -> None:
     assert shift.near_a_cliff(GENTLE) == shift.near_a_cliff(math.inf) == shift
     between = shift.near_a_cliff((CLIFF + GENTLE) / 2)
     assert between.spread == pytest.approx(math.hypot(0.15, CLIFF_SPREAD / 2))
+    assert shift.near_a_cliff(CLIFF, seeds=4).spread == pytest.approx(math.hypot(0.15, CLIFF_SPREAD / 2))
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5, math.nan])

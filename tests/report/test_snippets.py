@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from stepsize._clipping import Clipping
 from stepsize.decide.advice import Advice
 from stepsize.decide.training_advice import TrainingAdvice
 from stepsize.report.snippets import LIBRARIES, snippets
@@ -32,9 +33,17 @@ STEPS, BATCH = 30, 4
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 
 
-def advised(schedule: str, settings: dict[str, str] | None = None) -> Advice:
+NOTHING, NORM, VALUES = Clipping(), Clipping(norm=0.05), Clipping(value=0.02)
+
+every_clipping = pytest.mark.parametrize("clipping", [NORM, VALUES], ids=str)
+
+
+def advised(
+    schedule: str, settings: dict[str, str] | None = None, clipping: Clipping | None = NOTHING
+) -> Advice:
     """An advice on 30 updates of 4 samples, 40 in all; with `settings` one on training."""
     changes: dict[str, Any] = {"steps": STEPS, "samples": 40, "batch_size": BATCH, "schedule_text": schedule}
+    changes["clipping"] = clipping
     if settings is None:
         return advice(**changes)
     return training(**changes, settings=tuple(settings.items()))
@@ -279,9 +288,10 @@ def test_the_optimizer_is_the_one_that_was_measured_with(settings: dict[str, str
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_optax_takes_the_same_updates_as_torch(settings: dict[str, str]) -> None:
+@pytest.mark.parametrize("clipping", [NOTHING, NORM, VALUES], ids=str)
+def test_optax_takes_the_same_updates_as_torch(settings: dict[str, str], clipping: Clipping) -> None:
     jax = pytest.importorskip("jax")
-    given = advised("0.05 * cosine()", settings)
+    given = advised("0.05 * cosine()", settings, clipping)
     scale = np.array([1.0, 3.0, 0.2])
     weights = nn.Parameter(torch.tensor([1.0, -2.0, 0.5]))
 
@@ -309,13 +319,15 @@ def test_optax_takes_the_same_updates_as_torch(settings: dict[str, str]) -> None
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize("clipping", [NOTHING, NORM, VALUES], ids=str)
 def test_keras_takes_the_same_updates_as_torch_or_leaves_the_optimizer_to_the_reader(
-    settings: dict[str, str],
+    settings: dict[str, str], clipping: Clipping
 ) -> None:
-    library, given = pytest.importorskip("keras"), advised("0.05 * fixed()", settings)
+    library, given = pytest.importorskip("keras"), advised("0.05 * fixed()", settings, clipping)
     source = code(given, "Keras")
     if settings["weight decay"] != "0" and settings["optimizer"] != "AdamW":
         assert "optimizer = make_optimizer(schedule)" in source
+        assert (f"# with gradients clipped to {clipping}" in source) == bool(clipping)
         return
     net = library.Sequential([library.Input((3,)), library.layers.Dense(1, use_bias=False)])
     net.set_weights([next(model().parameters()).detach().numpy().T])
@@ -332,6 +344,42 @@ def test_keras_takes_the_same_updates_as_torch_or_leaves_the_optimizer_to_the_re
     exec(code(given, "PyTorch").replace(f"batch_size={BATCH}", f"batch_size={len(INPUTS)}"), torch_names)
     ours = net.layers[0].kernel.value.detach().numpy().T
     np.testing.assert_allclose(ours, torch_names["model"].weight.detach().numpy(), rtol=1e-4)
+
+
+@every_clipping
+def test_pytorch_clips_as_the_task_did(clipping: Clipping) -> None:
+    given = advised("0.42 * fixed()", clipping=clipping)
+    source = code(given, "PyTorch").replace(f"batch_size={BATCH}", f"batch_size={len(INPUTS)}")
+    _, names = run_torch(source)
+    net = model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.42)
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        nn.functional.mse_loss(net(INPUTS), TARGETS).backward()
+        clipping.clip(list(net.parameters()))
+        optimizer.step()
+    by_hand = next(net.parameters())
+    torch.testing.assert_close(names["model"].weight, by_hand)
+    _, free = run_torch(source.replace("torch.nn.utils.clip_grad_", "0 and torch.nn.utils.clip_grad_"))
+    assert not torch.allclose(free["model"].weight, by_hand)
+
+
+@every_clipping
+def test_lightning_and_transformers_are_told_what_to_clip(clipping: Clipping) -> None:
+    told = code(advised("0.42 * fixed()", clipping=clipping), "Lightning")
+    ours = code(advised("0.42 * fixed()", clipping=clipping), "transformers")
+    if clipping.norm is not None:
+        assert "lightning.Trainer(max_steps=30, gradient_clip_val=0.05)" in told
+        assert "max_grad_norm=0.05,  # as when the rate was measured" in ours
+    else:
+        assert "gradient_clip_val=0.02" in told
+        assert 'gradient_clip_algorithm="value"' in told
+        assert "max_grad_norm=0.0,  # to values 0.02 when the rate was measured; Trainer cannot" in ours
+    for library in ("Lightning", "transformers"):
+        assert "clip_val" not in code(advised("0.42 * fixed()"), library)
+        assert "max_grad_norm=0.0,  # or what your loop clipped to" in code(
+            advised("0.42 * fixed()", clipping=None), "transformers"
+        )
 
 
 def test_an_optimizer_that_is_not_known_is_left_to_the_reader() -> None:
@@ -358,6 +406,9 @@ def every_sample() -> Iterator[Advice]:
     for schedule in SCHEDULES.values():
         yield advised(schedule)
         yield advised(schedule, SETTINGS["AdamW"])
+        for clipping in (None, NORM, VALUES):
+            yield advised(schedule, clipping=clipping)
+            yield advised(schedule, SETTINGS["Adam"], clipping)
 
 
 def test_every_snippet_is_python_and_short_enough_to_read() -> None:

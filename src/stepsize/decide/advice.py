@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import msgspec
 
+from stepsize._clipping import Clipping
 from stepsize._result import Provenance, Result
 from stepsize.decide.rehearsal import Rehearsal
 from stepsize.measure.curve import Curve
@@ -60,7 +61,8 @@ class Advice(Result, frozen=True, kw_only=True, eq=False):
     that the longest rehearsal reached at `lr`; the real run, which is longer unless the rehearsal was a full
     one, should end lower. `prices` are what other rates would cost. `bracket` and `rehearsals` are the
     evidence, in the order in which it was taken. `group_ratios` are what each parameter group of each
-    optimizer got of a rate.
+    optimizer got of a rate. `clipping` is what the task clipped gradients to; None where a loop of the user's
+    own may have clipped them as it liked.
     """
 
     status: AdviceStatus
@@ -83,6 +85,7 @@ class Advice(Result, frozen=True, kw_only=True, eq=False):
     cost: Cost
     provenance: Provenance
     group_ratios: tuple[tuple[float, ...], ...] = ()
+    clipping: Clipping | None = None
 
     @property
     def schedule(self) -> Schedule:

@@ -207,6 +207,7 @@ def _advice(task: Trainable, schedule: Schedule, search: Search, verdict: Verdic
         cost=search.cost,
         provenance=provenance(device=str(task.device), seeds=seeds),
         group_ratios=_group_ratios(task),
+        clipping=None if isinstance(task, ProbeRun) else task.clipping,
     )
 
 

@@ -39,6 +39,8 @@ def settings(task: Task) -> tuple[tuple[str, str], ...]:
         rows.append(("betas", ", ".join(map(number_text, group["betas"]))))
     if "weight_decay" in group:
         rows.append(("weight decay", number_text(group["weight_decay"])))
+    if task.clipping:
+        rows.append(("clipped gradients", str(task.clipping)))
     return tuple(rows)
 
 

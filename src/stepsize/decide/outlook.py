@@ -18,13 +18,14 @@ a longer run leaves. From there on they are all as good."""
 class Outlook:
     """From a rehearsal's `regret` over rates to the whole run, among `rates` that did not diverge.
 
-    `alike` says whether all that were tried fare alike; `located`, `room`, `overfit` and `late` are as for
-    `Shift.to_full_length`.
+    `alike` says whether all that were tried fare alike, and `seeds` with how many seeds; `located`, `room`,
+    `overfit` and `late` are as for `Shift.to_full_length`.
     """
 
     regret: Regret
     rates: Floats
     alike: bool
+    seeds: int
     located: float
     room: float
     overfit: float
@@ -37,8 +38,15 @@ class Outlook:
         )
 
     def best(self, share: float) -> float:
-        """The rate that should then lose least."""
-        return float(self.rates[np.argmin(self.regret.expected(self.rates, self.shift(share)))])
+        """The rate that should then lose least.
+
+        What another seed may change of where a cliff lies counts at the full length alone: a shorter
+        rehearsal knows so little of it that it makes no difference there.
+        """
+        shift = self.shift(share)
+        if share == 1:
+            shift = shift.near_a_cliff(self.room, self.seeds)
+        return float(self.rates[np.argmin(self.regret.expected(self.rates, shift))])
 
     def tells(self, share: float) -> bool:
         """Whether a rehearsal of so much of the run tells one rate from another."""

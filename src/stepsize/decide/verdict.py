@@ -93,7 +93,7 @@ def judge(rehearsals: list[Rehearsal], *, trained: int | None, held_out: int | N
         return Verdict(
             "diverges_everywhere",
             f"All rates tried, {tried}, diverged within {last.steps:,} updates. "
-            "Pass a smaller lr_min, clip gradients, or add a warm-up.",
+            "Pass a smaller lr_min, clip gradients (clip_grad_norm=1.0), or add a warm-up.",
         )
     finite = last.losses[np.isfinite(last.losses)]
     if np.abs(finite - start).max() <= FLAT * max(abs(start), float(np.finfo(np.float32).tiny)):
@@ -196,6 +196,7 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
         regret=regret,
         rates=np.geomspace(last.lrs[0], safe, CANDIDATES),
         alike=found.low_open and found.high_open,
+        seeds=len(last.seeds),
         located=math.hypot(LEAST_SPREAD, math.log(found.high / found.low) / 4),
         room=measured.room_above(math.log(found.high * found.low) / 2),
         overfit=overfit,

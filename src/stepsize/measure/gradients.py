@@ -243,9 +243,11 @@ def _by_layer(gradients: Gradients) -> dict[str, list[str]]:
 
 def _dots(left: Gradients, right: Gradients, layers: dict[str, list[str]]) -> np.ndarray:
     """Inner products, added up in float64, (k, L); `right` has the same leading dimension or 1."""
-    columns = [
-        sum((left[name] * right[name]).flatten(1).sum(dim=1, dtype=torch.float64) for name in names)
-        for names in layers.values()
-    ]
+    columns = [sum(_added_up(left[name] * right[name]) for name in names) for names in layers.values()]
     stacked = torch.stack([torch.as_tensor(column) for column in columns], dim=1)
     return np.asarray(stacked.cpu().numpy())
+
+
+def _added_up(products: torch.Tensor) -> torch.Tensor:
+    """(k, …) to (k,); those of a parameter that is a single number are that already."""
+    return products.reshape(len(products), -1).sum(dim=1, dtype=torch.float64)

@@ -57,7 +57,7 @@ class GaussNewton:
         self._push, self._curve = surface.output_products()
 
     def image(self, gradients: Gradients) -> Gradients:
-        flat = torch.cat([gradients[name].flatten(1) for name in self._surface.weights], dim=1)
+        flat = torch.cat([_rows(gradients[name]) for name in self._surface.weights], dim=1)
         return {"outputs": self._push(flat)}
 
     def dual(self, images: Gradients) -> Gradients:
@@ -97,3 +97,8 @@ def keeps_second_moments(optimizer: torch.optim.Optimizer) -> bool:
     """Whether this is Adam or one of its kind: its groups hold two betas and an epsilon."""
     group = optimizer.param_groups[0]
     return "eps" in group and len(group.get("betas", ())) == 2 and type(optimizer).__name__ != "Adamax"
+
+
+def _rows(gradients: torch.Tensor) -> torch.Tensor:
+    """(k, …) as (k, n); n is 1 for a parameter that is a single number."""
+    return gradients.reshape(len(gradients), -1)

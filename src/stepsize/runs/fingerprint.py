@@ -80,6 +80,8 @@ def fingerprint(task: Task, identity: str | None = None) -> Fingerprint:
         "optimizer": (arguments["optimizer"], task.optimizer_name),
         "parameter groups": (arguments["params"], task.group_ratios),
     }
+    if task.clipping:  # else the digest is that of tasks before there was any clipping
+        described["clipping"] = task.clipping.norm, task.clipping.value
     return Fingerprint(parts | {name: content_digest(value) for name, value in described.items()})
 
 

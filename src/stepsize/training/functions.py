@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -33,10 +34,11 @@ beside its arithmetic, and fewer calls with larger blocks took up to twice as lo
 class StackedFunctions:
     """What K members compute together: one update's losses and gradients, and the held-out losses.
 
-    `names` are the parameters that are trained. Members of one seed share each batch (`update(shared=True)`);
-    otherwise every member has its own, along a first axis. What was recorded for some shapes serves every
-    later stack of these shapes. `folds_together` says whether held-out folds may be computed by one call:
-    None until that was compared with one call each.
+    `names` are the parameters that are trained; `buffers` what else belongs to each member: buffers, and
+    parameters that are not trained but drawn anew for each seed. Members of one seed share each batch
+    (`update(shared=True)`); otherwise every member has its own, along a first axis. What was recorded for
+    some shapes serves every later stack of these shapes. `folds_together` says whether held-out folds may be
+    computed by one call: None until that was compared with one call each.
 
     Raises `NotStackableError` for a model or an optimizer that is known to be no good in a stack.
     """
@@ -44,7 +46,7 @@ class StackedFunctions:
     def __init__(self, task: Task, model: nn.Module, evaluation: Evaluation) -> None:
         refuse_known(task, model, task.make_optimizer(model, 1.0))
         self.names = _trained(task, model)
-        self.buffers = [name for name, _ in model.named_buffers()]
+        self.buffers = [name for name, _ in model.named_buffers()] + _differing(task, self.names)
         self._bound = BoundLoss(model, task.loss)
         self._eval_bound = BoundLoss(copy.deepcopy(model).eval(), task.loss)
         self._metrics = evaluation.functions
@@ -78,7 +80,8 @@ class StackedFunctions:
 
             def all_at_once(params: Tensors, buffers: Tensors, batch: Any) -> tuple[torch.Tensor, ...]:
                 grads, (losses, left) = differentiate(params, buffers, batch)
-                return (losses, *(grads[name] for name in params), *(left[name] for name in buffers))
+                kept = buffers | left
+                return (losses, *(grads[name] for name in params), *(kept[name] for name in buffers))
 
             gradients = slice(1, 1 + len(self.names))
             self._updates[shared] = Traced(
@@ -146,6 +149,15 @@ class Records:
         """Let go of the last stack's tensors."""
         if self._kept is not None:
             self._kept.release()
+
+
+def _differing(task: Task, trained: Sequence[str]) -> list[str]:
+    """Names of the parameters that are not `trained` and yet are not the same for all seeds."""
+    if task.from_weights:
+        return []
+    one, other = (dict(task.make_model(task.seed + i).named_parameters()) for i in range(2))
+    fixed = [name for name in one if name not in trained and name in other]
+    return [name for name in fixed if not torch.equal(one[name], other[name])]
 
 
 def _trained(task: Task, model: nn.Module) -> list[str]:

@@ -31,11 +31,13 @@ class _Runner:
     rng: RngState
     ratios: list[float] = field(init=False)
     trained: list[nn.Parameter] = field(init=False)
+    updated: list[torch.Tensor] = field(init=False)
     needs_closure: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.ratios = [float(group["lr"]) for group in self.optimizer.param_groups]
         self.trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.updated = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.needs_closure = needs_closure(self.optimizer)
 
 
@@ -106,6 +108,7 @@ class Loop:
             with self._masks:
                 loss = self._task.loss(runner.model, batch)
                 loss.backward(inputs=runner.trained)  # and into nothing else that the loss may use
+            self._task.clipping.clip(runner.updated)
             first.append(float(loss.detach()))
             return first[-1]
 
@@ -141,6 +144,6 @@ class Loop:
         for row in rows:
             self.alive[row] = False
             runner = self._runners[row]
-            runner.model, runner.batches, runner.trained = nn.Module(), iter(()), []
+            runner.model, runner.batches, runner.trained, runner.updated = nn.Module(), iter(()), [], []
             runner.optimizer.param_groups.clear()
             runner.optimizer.state.clear()

@@ -91,8 +91,9 @@ def footprint(task: Task, model: torch.nn.Module, batch: Any) -> Footprint:
         kept.clear()
         with isolated_rng(0), torch.enable_grad(), _Made(note):
             task.loss(model, batch)
+    copies = 2 + OPTIMIZER_COPIES + bool(task.clipping)
     # Backward keeps a gradient beside each activation for a while: hence twice.
-    total = weights * (2 + OPTIMIZER_COPIES) + 2 * sum(kept.values())
+    total = weights * copies + 2 * sum(kept.values())
     activations = [size for place, size in kept.items() if place not in places]
     return Footprint(total, max(kept.values(), default=0), max(activations, default=0))
 

@@ -44,11 +44,15 @@ def refuse_known(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer)
 
 @dataclass(frozen=True)
 class PlainUpdate:
-    """What one ordinary update gives: loss, gradients (None where the loss does not reach), buffers."""
+    """What one ordinary update gives: the loss, and what it leaves of the model's tensors.
+
+    The gradients of what the optimizer updates and the loss reaches, the buffers, and the other parameters.
+    """
 
     loss: torch.Tensor
-    grads: Mapping[str, torch.Tensor | None]
+    grads: Mapping[str, torch.Tensor]
     buffers: Mapping[str, torch.Tensor]
+    fixed: Mapping[str, torch.Tensor]
 
 
 def plain_update(task: Task, seed: int, batch: Any) -> PlainUpdate:
@@ -74,9 +78,11 @@ def plain_update(task: Task, seed: int, batch: Any) -> PlainUpdate:
             raise NotStackableError(f"the model changes its own parameter {name} while it computes the loss")
         if p.grad is not None and p.grad.layout is not torch.strided:
             raise NotStackableError(f"the gradient of {name} is sparse, and only dense ones can be stacked")
-    return PlainUpdate(
-        loss.detach(), {n: p.grad for n, p in model.named_parameters()}, dict(model.named_buffers())
-    )
+    groups = task.make_optimizer(model, 1.0).param_groups
+    updated = {id(p) for group in groups for p in group["params"]}
+    grads = {n: p.grad for n, p in model.named_parameters() if id(p) in updated and p.grad is not None}
+    fixed = {n: p.detach() for n, p in model.named_parameters() if n not in grads}
+    return PlainUpdate(loss.detach(), grads, dict(model.named_buffers()), fixed)
 
 
 def agrees(
@@ -86,15 +92,15 @@ def agrees(
     buffers: Mapping[str, torch.Tensor],
 ) -> bool:
     """Whether one member of a stack has the plain update's numbers, up to rounding."""
-    reached = {name: g for name, g in plain.grads.items() if g is not None}
-    if reached.keys() != grads.keys() or plain.buffers.keys() != buffers.keys():
+    left = {**plain.fixed, **plain.buffers}
+    if plain.grads.keys() != grads.keys() or not plain.buffers.keys() <= buffers.keys() <= left.keys():
         return False
     # A gradient that is zero but for rounding (a bias under BatchNorm) is held to the scale of the others.
-    scale = max((largest(g) for g in reached.values()), default=0.0)
+    scale = max((largest(g) for g in plain.grads.values()), default=0.0)
     return (
         close(loss, plain.loss)
-        and all(close(grads[name], g, scale) for name, g in reached.items())
-        and all(close(buffers[name], b) for name, b in plain.buffers.items())
+        and all(close(grads[name], g, scale) for name, g in plain.grads.items())
+        and all(close(buffer, left[name]) for name, buffer in buffers.items())
     )
 
 

@@ -83,7 +83,7 @@ class Stack:
             {seed: dict(m.named_parameters()) for seed, m in models.items()}, self._functions.names
         )
         self._buffers = self._stacked(
-            {seed: dict(m.named_buffers()) for seed, m in models.items()},
+            {seed: dict([*m.named_parameters(), *m.named_buffers()]) for seed, m in models.items()},
             self._functions.buffers,
         )
         self._optimizer = self._make_optimizer()
@@ -147,6 +147,8 @@ class Stack:
         if t == 0:
             self._check_against_plain(drawn, batch)
         losses, grads, buffers = self._stacked_update(batch)
+        if self._task.clipping:
+            grads = list(self._task.clipping.clip_stacked([dense(grad) for grad in grads]))
         self._optimizer.step(grads, self._lr_table[t])
         self._buffers = dict(zip(self._buffers, buffers, strict=True))
         return losses

@@ -240,7 +240,7 @@ def alike(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor], scale: f
         return True
     sizes, errors, allowed = [], [], []
     for a, b in zip(ours, theirs, strict=True):
-        x, y = a.flatten(1), b.flatten(1)
+        x, y = a.reshape(len(a), -1), b.reshape(len(b), -1)  # a parameter may be a single number
         finite = torch.isfinite(x)
         if not torch.equal(finite, torch.isfinite(y)):
             return False

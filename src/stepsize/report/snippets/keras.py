@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from stepsize.decide.advice import Advice
-from stepsize.report.snippets.settings import Settings, settings_of
+from stepsize.report.snippets.settings import Settings, left_to_the_reader, settings_of
 from stepsize.report.snippets.source import Verbatim, called, run_text, value_text
 from stepsize.schedules.convert import _keras
 from stepsize.schedules.convert.recipe import ConversionError
@@ -22,7 +22,7 @@ def keras_code(advice: Advice) -> str:
     return f"""\
 {imports}
 {schedule}
-{_optimizer(settings_of(advice))}
+{_optimizer(settings_of(advice), advice)}
 model.compile(optimizer=optimizer, loss=loss_function)
 {_fit(advice)}
 """
@@ -47,7 +47,7 @@ def _schedule(advice: Advice) -> tuple[str, bool]:
         ), True
 
 
-def _optimizer(told: Settings) -> str:
+def _optimizer(told: Settings, advice: Advice) -> str:
     named: dict[str, Any] | None = None
     if told.name == "SGD" and not told.weight_decay:
         named = {"momentum": told.momentum} if told.momentum else {}
@@ -58,10 +58,10 @@ def _optimizer(told: Settings) -> str:
         if told.name == "AdamW":
             named["weight_decay"] = told.weight_decay
     if named is None:  # among them weight decay that is added to the gradient, which Keras has not
-        return (
-            "# the optimizer that the rate was measured with, and its settings, are yours\n"
-            "optimizer = make_optimizer(schedule)"
-        )
+        return f"{left_to_the_reader(advice)}optimizer = make_optimizer(schedule)"
+    if advice.clipping:
+        norm, value = advice.clipping.norm, advice.clipping.value
+        named |= {"clipvalue": value} if norm is None else {"global_clipnorm": norm}
     return "optimizer = " + called(f"keras.optimizers.{told.name}", Verbatim("schedule"), used=12, **named)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stepsize.decide.advice import Advice
 from stepsize.report.snippets.settings import torch_optimizer
-from stepsize.report.snippets.source import imports, loader_text
+from stepsize.report.snippets.source import Verbatim, called, imports, loader_text
 from stepsize.report.snippets.torch_schedule import torch_scheduler
 
 
@@ -23,6 +25,16 @@ class Advised(YourModule):
 
 
 {loader_text(advice)}
-trainer = lightning.Trainer(max_steps={advice.steps})
+trainer = {called("lightning.Trainer", used=10, max_steps=advice.steps, **_clipping(advice))}
 trainer.fit(Advised(), loader)
 """
+
+
+def _clipping(advice: Advice) -> dict[str, Any]:
+    """The Trainer's arguments for it; its algorithm is "norm" unless told."""
+    told = advice.clipping
+    if told is None or not told:
+        return {}
+    if told.norm is not None:
+        return {"gradient_clip_val": told.norm}
+    return {"gradient_clip_val": told.value, "gradient_clip_algorithm": Verbatim('"value"')}

@@ -6,7 +6,7 @@ from typing import Any
 
 from stepsize.decide.advice import Advice
 from stepsize.report.snippets.formulas import formula
-from stepsize.report.snippets.settings import Settings, settings_of
+from stepsize.report.snippets.settings import Settings, left_to_the_reader, settings_of
 from stepsize.report.snippets.source import Verbatim, called, run_text, value_text
 from stepsize.schedules.convert import _optax
 from stepsize.schedules.convert.recipe import Call, ConversionError, Part, parts
@@ -19,7 +19,7 @@ def optax_code(advice: Advice) -> str:
 import jax
 {imports}import optax
 {schedule}
-{_optimizer(settings_of(advice))}
+{_optimizer(settings_of(advice), advice)}
 
 state = optimizer.init(params)
 for _, batch in zip(range({advice.steps}), batches):  # of {advice.batch_size} samples each
@@ -64,8 +64,9 @@ def _piece(piece: Part) -> Call | Verbatim:
         return Verbatim(f"lambda count: {piece.lr!r} * ({expression.replace('min(', 'jnp.minimum(')})")
 
 
-def _optimizer(told: Settings) -> str:
+def _optimizer(told: Settings, advice: Advice) -> str:
     named: dict[str, Any] = {}
+    before = _clipping(advice)
     decay = f"optax.add_decayed_weights({told.weight_decay!r})" if told.weight_decay else ""
     if told.name == "SGD":
         if told.momentum:
@@ -77,11 +78,20 @@ def _optimizer(told: Settings) -> str:
         if told.name == "AdamW":
             named["weight_decay"], decay = told.weight_decay, ""
     else:
-        return (
-            "# the optimizer that the rate was measured with, and its settings, are yours\n"
-            "optimizer = make_optimizer(schedule)"
-        )
+        return f"{left_to_the_reader(advice)}optimizer = make_optimizer(schedule)"
     made = called(f"optax.{told.name.lower()}", Verbatim("schedule"), used=12, **named)
-    if decay:  # as torch adds it, to the gradient
-        made = called("optax.chain", Verbatim(decay), Verbatim(made), used=12)
+    if decay:  # as torch adds it, to the gradient that was clipped
+        before.append(Verbatim(decay))
+    if before:
+        made = called("optax.chain", *before, Verbatim(made), used=12)
     return f"optimizer = {made}"
+
+
+def _clipping(advice: Advice) -> list[Verbatim]:
+    """The transformation that clips as the task did, if it did."""
+    told = advice.clipping
+    if told is None or not told:
+        return []
+    if told.norm is not None:
+        return [Verbatim(f"optax.clip_by_global_norm({told.norm!r})")]
+    return [Verbatim(f"optax.clip({told.value!r})")]

@@ -12,6 +12,9 @@ WITH_MOMENTUM, WITH_BETAS = ("SGD",), ("Adam", "AdamW", "NAdam", "RAdam", "Adama
 """Optimizers of torch that are fully described by what an advice tells of them."""
 
 
+YOURS = "# the optimizer that the rate was measured with, and its settings, are yours"
+
+
 class Settings(msgspec.Struct, frozen=True):
     """What the optimizer was set to besides its rate; `name` is "" where that is not known."""
 
@@ -39,14 +42,26 @@ def settings_of(advice: Advice) -> Settings:
     return Settings()
 
 
+def clip_text(advice: Advice, parameters: str, indent: int = 0) -> str:
+    """The line that clips gradients as they were when the rate was measured; none where they were not."""
+    told = advice.clipping
+    if not told:
+        return ""
+    name, limit = ("norm", told.norm) if told.norm is not None else ("value", told.value)
+    return f"{' ' * indent}torch.nn.utils.clip_grad_{name}_({parameters}, {limit!r})\n"
+
+
+def left_to_the_reader(advice: Advice) -> str:
+    """What stands above an optimizer that is not known, or that a library has not."""
+    clipped = f"# with gradients clipped to {advice.clipping}\n" if advice.clipping else ""
+    return f"{YOURS}\n{clipped}"
+
+
 def torch_optimizer(advice: Advice, parameters: str, indent: int = 0) -> str:
     """The statement that makes it, with the rate that its schedule multiplies."""
     told, lr = settings_of(advice), advice.schedule.peak
     if not told.name:
-        return (
-            "# the optimizer that the rate was measured with, and its settings, are yours\n"
-            f"{' ' * indent}optimizer = make_optimizer({parameters}, lr={lr!r})"
-        )
+        return f"{YOURS}\n{' ' * indent}optimizer = make_optimizer({parameters}, lr={lr!r})"
     further: dict[str, object] = {}
     if told.name in WITH_BETAS:
         further = {"betas": told.betas, "weight_decay": told.weight_decay}

@@ -11,8 +11,9 @@ from stepsize.schedules.convert.recipe import ConversionError
 
 
 def transformers_code(advice: Advice) -> str:
-    """`model` and `train_set` are the reader's. Gradients were not clipped when the rate was measured."""
+    """`model` and `train_set` are the reader's. The Trainer would clip gradients unless told not to."""
     ours = False
+    norm, why = _clipping(advice)
     try:
         scheduler = f"scheduler = {value_text(_transformers.recipe(advice.schedule, advice.run), 0, 12)}"
     except ConversionError:
@@ -25,7 +26,7 @@ arguments = transformers.TrainingArguments(
     output_dir="out",
     max_steps={advice.steps},
     per_device_train_batch_size={advice.batch_size},  # on one device
-    max_grad_norm=0.0,  # nothing was clipped when the rate was measured
+    max_grad_norm={norm!r},  # {why}
 )
 trainer = transformers.Trainer(
     model=model,
@@ -35,3 +36,15 @@ trainer = transformers.Trainer(
 )
 trainer.train()
 """
+
+
+def _clipping(advice: Advice) -> tuple[float, str]:
+    """The norm to clip to, 0 for none, and what to say of it."""
+    told, when = advice.clipping, "when the rate was measured"
+    if told is None:
+        return 0.0, f"or what your loop clipped to {when}"
+    if told.norm is not None:
+        return told.norm, f"as {when}"
+    if told.value is not None:
+        return 0.0, f"to {told} {when}; Trainer cannot"
+    return 0.0, f"nothing was clipped {when}"
