@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 from unittest.mock import Mock
 
@@ -15,7 +16,7 @@ from torch import nn
 import stepsize as ss
 from stepsize._result import frozen
 from stepsize.decide import search
-from stepsize.decide.outcomes import alike, collapsed, too_high
+from stepsize.decide.outcomes import alike, collapsed, gains, idle, too_high
 from stepsize.decide.outlook import Outlook
 from stepsize.decide.rehearsal import Rehearsal, Shape
 from stepsize.decide.search import FINEST, LONGER, WITHIN
@@ -178,6 +179,51 @@ def test_rates_far_apart_that_all_fare_alike_are_too_high() -> None:
     assert not too_high(near, None)
     assert too_high(far, None)
     assert not too_high(structs.replace(far, losses=level + np.array([[0.1, 0, 0, 0, 0, 0]])), None)
+
+
+def test_below_a_rate_that_changes_nothing_there_is_nothing_to_find() -> None:
+    found = samples.rehearsal(50, np.geomspace(0.1, 1.6, 5), 1, np.random.default_rng(0))
+    start = found.start_loss
+    rising = structs.replace(found, losses=start + np.array([[1e-4, 0.1, 0.3, 0.6, 2.0]]))
+    assert gains(found)
+    assert not gains(rising)
+    assert idle(rising)
+    assert not idle(found)
+    # The whole run may bear less than the smallest rate where a cliff stands above it.
+    assert not idle(
+        structs.replace(rising, losses=start + np.array([[1e-4, np.inf, np.inf, np.inf, np.inf]]))
+    )
+    assert not gains(structs.replace(rising, losses=np.full((1, 5), np.inf)))
+
+
+def sums(*, seed: int) -> ss.Task:
+    """Addition modulo 23, learned by heart long before its rule is found: held-out losses rise at first."""
+    a, b = torch.meshgrid(torch.arange(23), torch.arange(23), indexing="ij")
+    x = torch.stack([a.flatten(), b.flatten()], dim=1)[
+        torch.randperm(529, generator=torch.Generator().manual_seed(0))
+    ]
+    y = x.sum(dim=1) % 23
+    return ss.Task(
+        lambda: nn.Sequential(
+            nn.Embedding(23, 24), nn.Flatten(), nn.Linear(48, 96), nn.ReLU(), nn.Linear(96, 23)
+        ),
+        ss.supervised(nn.CrossEntropyLoss()),
+        (x[150:], y[150:]),
+        val=(x[:150], y[:150]),
+        optimizer=partial(torch.optim.AdamW, weight_decay=1.0),
+        batch_size=64,
+        steps=1200,
+        seed=seed,
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 50])
+def test_where_held_out_losses_rise_at_first_whole_runs_over_all_rates_decide(seed: int) -> None:
+    advice = ss.find_lr(sums(seed=seed), progress=False)
+    assert advice.rehearsals[-1].share == 1
+    assert advice.lr is not None
+    assert advice.expected_loss is not None
+    assert advice.expected_loss < 1.0 < 3.0 < (advice.start_loss or 0.0)
 
 
 def test_a_grid_that_is_level_up_to_the_largest_rate_goes_on_downwards(

@@ -17,6 +17,9 @@ FAR_APART = 100.0
 """Factor between the outermost rates of a round that all fare alike, from which on that says that something
 else than the rate made them so: nets whose units have died, or an optimizer that bounds its own rate."""
 
+MOVED = 1e-3
+"""Change of the held-out loss, as a share of it, up to which a run has left it as it was."""
+
 LEVEL = 0.05
 """Chance of calling luck on the held-out data progress, over all rates together."""
 
@@ -62,6 +65,19 @@ def collapsed(longer: Rehearsal, shorter: Rehearsal) -> bool:
         return False
     gained = shorter.start_loss - shorter.mean[shorter.best]
     return bool(gained > 0 and shorter.start_loss - longer.mean[longer.best] < KEPT * gained)
+
+
+def idle(result: Rehearsal) -> bool:
+    """Whether the smallest rate leaves the loss as it was, with no cliff above it: smaller ones do too."""
+    left = abs(result.mean[:2] - result.start_loss)
+    return bool(np.isfinite(left).all() and left[0] <= MOVED * abs(result.start_loss))
+
+
+def gains(result: Rehearsal) -> bool:
+    """Whether some rate makes the loss fall at all; where none does, which one is best means nothing."""
+    if result.best is None:
+        return False
+    return bool(result.start_loss - result.mean[result.best] > MOVED * abs(result.start_loss))
 
 
 def alike(result: Rehearsal) -> bool:

@@ -18,7 +18,7 @@ from stepsize._ranks import current
 from stepsize.decide.bracket import bracket
 from stepsize.decide.budget import Budget
 from stepsize.decide.grids import between, beyond, centred, edge, spaced
-from stepsize.decide.outcomes import alike, best_words, centre, too_high
+from stepsize.decide.outcomes import alike, best_words, centre, gains, idle, too_high
 from stepsize.decide.outlook import Outlook
 from stepsize.decide.plan import (
     DECIDE_FACTOR,
@@ -96,6 +96,7 @@ class Search:
         self._records = Records()
         self._spent = 0.0
         self._width = 0  # members of the stack that was recorded last
+        self._span: tuple[float, float]
         self.obstacle = ""
         self.bracket: Curve | None = None
         self.rehearsals: list[Rehearsal] = []
@@ -111,16 +112,16 @@ class Search:
         """Bracket, weed, decide."""
         self._speed = Speed.of(self._task)
         self.obstacle = self._speed.obstacle
-        low, high = self._bracket()
+        self._span = self._bracket()
         try:
-            self._decide(low, high)
+            self._decide()
         except NotStackableError as error:  # found by the first stack that was tried, before it trained
             self._not_stacked(str(error))
-            self._decide(low, high)
+            self._decide()
 
-    def _decide(self, low: float, high: float) -> None:
-        span = math.log(high / low)
-        plan = self._plan(span)
+    def _decide(self) -> None:
+        low, high = self._span
+        plan = self._plan(math.log(high / low))
         self._expect(plan)
         if plan.weed is None:
             grid = spaced(low, high, DECIDE_FACTOR)
@@ -168,9 +169,11 @@ class Search:
         return next((plan for plan, doubt in zip(plans, left, strict=True) if doubt <= DOUBT), plans[-1])
 
     def lengthen(self) -> None:
-        """Go on from a round that learned nothing, with rates about its best one, over the whole horizon.
+        """Go on from a round that learned nothing, over the whole horizon.
 
-        Over less of it where a budget pays for no more, and not at all where it pays for nothing longer.
+        Over less of it where a budget pays for no more, and not at all where it pays for nothing longer. With
+        rates about the best one, or over all that the range test left where none made the loss fall: so do
+        nets that at first know their data by heart, and only later what these have in common.
         """
         last = self.rehearsals[-1]
         assert last.best is not None
@@ -178,7 +181,8 @@ class Search:
         plans = self._longer(affordable)
         if plans:
             plan = plans[-1]
-            grid = centred(float(last.lrs[last.best]), plan.rates, DECIDE_FACTOR)
+            about = centred(float(last.lrs[last.best]), plan.rates, DECIDE_FACTOR)
+            grid = about if gains(last) else np.geomspace(*self._span, plan.rates)
             self._reporter.expect(plan.last * plan.rates)
             phase = f"no progress yet, {plan.last:,} updates"
             self._round(grid, plan.last, self.seeds[:1], DECIDE_FACTOR, phase, plan)
@@ -264,7 +268,9 @@ class Search:
         return self._round(grid, plan.weed, self.seeds[:1], WEED_FACTOR, phase, plan)
 
     def _around(self, weeded: Rehearsal, plan: Plan) -> np.ndarray:
-        """Rates about where the weeding round lets the best of the last round expect."""
+        """Rates about where the weeding round lets the best one be expected, if it tells anything."""
+        if plan.stacked and not gains(weeded):
+            return np.geomspace(*self._span, plan.rates)
         shift = Shift.to_full_length(weeded.steps / plan.last, located=LOCATED)
         rates = plan.rates if plan.stacked else self._speed.abreast(FIRST, plan.last)
         return centred(centre(weeded) * math.exp(shift.mean), rates, DECIDE_FACTOR)
@@ -280,7 +286,8 @@ class Search:
     def _extended(self, factor: float, phase: str, plan: Plan) -> Rehearsal:
         """The last rehearsal, gone on with past an edge for as long as its best rate stands there.
 
-        Downwards too where all of its rates are too high, or alike up to the largest that may be tried.
+        Downwards too where all of its rates are too high, or alike up to the largest that may be tried, and
+        no further than to a rate that leaves the loss as it was.
         """
         result = self.rehearsals[-1]
         first = len(result.lrs)
@@ -289,6 +296,8 @@ class Search:
             count = first if plan.stacked else self._speed.abreast(1 + number // 2, result.steps)
             side = -1 if too_high(result, before) else edge(result.best, len(result.lrs))
             more = self._more(result, side, factor, count, stacked=plan.stacked)
+            if side == -1 and idle(result):
+                break
             if side == 1 and not more.size and alike(result):  # an optimizer may bound its own rate
                 more = self._more(result, -1, WEED_FACTOR, count, stacked=plan.stacked)
             if not more.size:
