@@ -61,6 +61,7 @@ bench: $(VENV)/.dev ## measure the engine against its rivals; the tables go to b
 	$(BIN)/python -m benchmarks.kernels $(ARGS)
 	$(BIN)/python -m benchmarks.shared_out $(ARGS)
 	$(BIN)/python -m benchmarks.loop $(ARGS)
+	$(BIN)/python -m benchmarks.unknown_optimizers $(ARGS)
 	$(BIN)/python -m benchmarks.growth $(ARGS)
 	$(BIN)/python -m benchmarks.whole_sweep $(ARGS)
 	$(BIN)/python -m benchmarks.curvature $(ARGS)

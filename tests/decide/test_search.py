@@ -285,7 +285,7 @@ def test_what_does_not_stack_is_not_trained_at_a_stacks_many_rates(model: Any, r
     told = Listening()
     advice = ss.find_lr(digits_task(model=model, steps=200), progress=told)
     assert max(len(one.lrs) * len(one.seeds) for one in advice.rehearsals) <= 12
-    assert advice.cost.runs < 5
+    assert advice.cost.runs < 5 * torch.get_num_threads()  # among as many processes they are shared out
     assert {one.engine for one in advice.rehearsals} == {"loop"}
     assert any(reason in warning for warning in advice.warnings)
     assert all(expected > done for expected, done in told.expected)
