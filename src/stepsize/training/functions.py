@@ -46,7 +46,7 @@ class StackedFunctions:
     def __init__(self, task: Task, model: nn.Module, evaluation: Evaluation) -> None:
         refuse_known(task, model, task.make_optimizer(model, 1.0))
         self.names = _trained(task, model)
-        self.buffers = [name for name, _ in model.named_buffers()] + _differing(task, self.names)
+        self.buffers = [name for name, _ in model.named_buffers()] + _differing(task, model, self.names)
         self._bound = BoundLoss(model, task.loss)
         self._eval_bound = BoundLoss(copy.deepcopy(model).eval(), task.loss)
         self._metrics = evaluation.functions
@@ -151,13 +151,13 @@ class Records:
             self._kept.release()
 
 
-def _differing(task: Task, trained: Sequence[str]) -> list[str]:
+def _differing(task: Task, model: nn.Module, trained: Sequence[str]) -> list[str]:
     """Names of the parameters that are not `trained` and yet are not the same for all seeds."""
-    if task.from_weights:
+    fixed = [name for name, _ in model.named_parameters() if name not in trained]
+    if task.from_weights or not fixed:
         return []
     one, other = (dict(task.make_model(task.seed + i).named_parameters()) for i in range(2))
-    fixed = [name for name in one if name not in trained and name in other]
-    return [name for name in fixed if not torch.equal(one[name], other[name])]
+    return [name for name in fixed if name in other and not torch.equal(one[name], other[name])]
 
 
 def _trained(task: Task, model: nn.Module) -> list[str]:

@@ -147,11 +147,13 @@ class Stack:
         if t == 0:
             self._check_against_plain(drawn, batch)
         losses, grads, buffers = self._stacked_update(batch)
-        if self._task.clipping:
-            grads = list(self._task.clipping.clip_stacked([dense(grad) for grad in grads]))
-        self._optimizer.step(grads, self._lr_table[t])
+        self._optimizer.step(self._clipped(grads), self._lr_table[t])
         self._buffers = dict(zip(self._buffers, buffers, strict=True))
         return losses
+
+    def _clipped(self, grads: Gradients) -> Sequence[Gradient]:
+        clipping = self._task.clipping
+        return clipping.clip_stacked([dense(grad) for grad in grads]) if clipping else grads
 
     def _note(self, start: int, losses: np.ndarray) -> None:
         """Keep the losses (T, K) of the updates from `start` on, and drop members that diverged in them.

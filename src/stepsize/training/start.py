@@ -54,7 +54,6 @@ def task_start(task: Task, evaluation: Evaluation, seed: int) -> Start:
         if fold is None:
             return start_of(np.array(losses))
         held_out = [float(task.loss(model.eval(), fold).detach())]
-        further = range(0 if task.from_weights else STARTS)
-        others = [task.make_model(seed + 1 + i).eval() for i in further]
-        elsewhere = [float(task.loss(other, fold).detach()) for other in others]
+        others = range(seed + 1, seed + 1 + (0 if task.from_weights else STARTS))
+        elsewhere = [float(task.loss(task.make_model(other).eval(), fold).detach()) for other in others]
     return start_of(np.array(losses), np.array(held_out), np.array(elsewhere))
