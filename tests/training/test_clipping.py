@@ -121,6 +121,7 @@ def test_an_advice_says_what_was_clipped(tmp_path: Any) -> None:
     task = digits_task(steps=60, clip_grad_norm=0.5)
     advice = ss.find_lr(task, progress=False)
     assert advice.clipping == task.clipping
+    assert "gradients clipped to norm 0.5\n" in str(advice)
     advice.save(tmp_path / "advice.json")
     again = ss.load(tmp_path / "advice.json")
     assert isinstance(again, ss.Advice)

@@ -58,6 +58,8 @@ def rows(advice: Advice, task: Task) -> list[tuple[str, str]]:
         lines.append((loses, f"{advice.lr_low:.3g} to {advice.lr_high:.3g}"))
     lines.append(("batch size", f"{advice.batch_size:,}"))
     lines.append(("schedule", advice.schedule_text))
+    if advice.clipping:
+        lines.append(("clipped gradients", str(advice.clipping)))
     epochs = "" if task.epochs is None else f" ({task.epochs:g} epochs)"
     lines.append(("horizon", f"{advice.steps:,} updates{epochs}"))
     if advice.expected_loss is not None and advice.rehearsals:

@@ -136,9 +136,9 @@ class Advice(Result, frozen=True, kw_only=True, eq=False):
         return schedulers if several else schedulers[0]
 
     def __str__(self) -> str:
-        head = (
-            f"{self.task}, batch {self.batch_size:,}, {self.steps:,} updates, schedule {self.schedule_text}"
-        )
+        clipped = f", gradients clipped to {self.clipping}" if self.clipping else ""
+        run = f"batch {self.batch_size:,}, {self.steps:,} updates, schedule {self.schedule_text}{clipped}"
+        head = f"{self.task}, {run}"
         if self.lr is None:
             answer = f"no learning rate: {self.status}"
         else:

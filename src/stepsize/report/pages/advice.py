@@ -71,6 +71,8 @@ def _facts(advice: Advice) -> tuple[tuple[str, str], ...]:
             ("peak learning rate", f"{rate(advice.lr)}  ({_interval(advice)})"),
             ("schedule", short(advice.schedule_text)),
         ]
+    if advice.clipping:
+        facts.append(("clipped gradients", str(advice.clipping)))
     facts.append(("length of the run", plural(advice.steps, "update")))
     if advice.start_loss is not None:
         facts.append((f"{loss_name(advice.loss_kind)} at the start", number(advice.start_loss, 4)))
