@@ -22,6 +22,9 @@ from stepsize._version import __version__
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LISTED, LETTERS = 4, 60
+"""Numbers of an array and letters of a text that a `repr` holds at most."""
+
 FORMAT = 1
 """Version of the JSON layout; raised when a field changes meaning."""
 
@@ -55,6 +58,15 @@ def provenance(*, device: str, seeds: tuple[int, ...]) -> Provenance:
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A frozen record of something measured or decided."""
+
+    def __repr__(self) -> str:
+        """Every field in brief: arrays by their shape, records within by their kind."""
+        fields = (f"{name}={_brief(getattr(self, name))}" for name in self.__struct_fields__)
+        return f"{type(self).__name__}({', '.join(fields)})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What a notebook shows: the words of `print`."""
+        printer.text(str(self))
 
     def to_json(self) -> str:
         """The result as one line of JSON; NaN and infinities inside arrays survive as strings."""
@@ -115,6 +127,29 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         Raises `TypeError` for any other tracker.
         """
         importlib.import_module("stepsize.report").log_to(self, tracker, name)
+
+
+def _brief(value: Any) -> str:
+    """A field's value in a few letters."""
+    match value:
+        case msgspec.Struct():
+            return f"<{type(value).__name__}>"
+        case np.ndarray() if value.ndim == 1 and value.size <= LISTED:
+            return f"[{', '.join(f'{number:.6g}' for number in value.tolist())}]"
+        case np.ndarray():
+            return f"<array of {' x '.join(map(str, value.shape))}>"
+        case tuple() if len(value) > LISTED or any(isinstance(item, msgspec.Struct) for item in value):
+            return f"<{len(value)} of {type(value[0]).__name__}>"
+        case tuple():
+            return f"({', '.join(map(_brief, value))}{',' * (len(value) == 1)})"
+        case dict():
+            return f"{{{', '.join(f'{key!r}: {_brief(item)}' for key, item in value.items())}}}"
+        case str() if len(value) > LETTERS:
+            return repr(f"{value[: LETTERS - 1]}…")
+        case float():
+            return f"{value:.6g}"
+        case _:
+            return repr(value)
 
 
 class _Envelope(msgspec.Struct):
