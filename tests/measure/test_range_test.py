@@ -71,6 +71,18 @@ def test_divergence_ends_the_curve_and_is_placed() -> None:
     assert curve.suggestions["turn"].lr < curve.diverged_at[0]
 
 
+@pytest.mark.parametrize("progress", [True, False, None])
+def test_progress_is_shown_or_not_as_elsewhere(
+    progress: bool | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal
+    curve = ss.range_test(digits_task(), steps=20, seeds=2, progress=progress)
+    shown = capsys.readouterr()
+    assert ("range test" in shown.err) == (progress is True)  # stderr is no terminal here
+    assert shown.out == ""
+    assert curve.cost.updates <= 40
+
+
 def test_table_pairs_log_rates_with_rates() -> None:
     curve = ss.range_test(digits_task(), lr_min=0.1, lr_max=1.0, steps=6)
     rows = curve.table()

@@ -11,14 +11,13 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from stepsize._check_task import integer, positive_rate
-from stepsize._ranks import current
+from stepsize._progress import Reporter, reporting
 from stepsize._untouched import untouched
 from stepsize.measure.curve import Curve
 from stepsize.measure.rising import RatePlan, measure_curve
 from stepsize.measure.zoom import Zoom, zoom_in
 from stepsize.probe import Probe
 from stepsize.task import Task
-from stepsize.training.engine import Progress
 from stepsize.training.probed import trainable
 from stepsize.training.ranks import collective
 
@@ -77,7 +76,7 @@ def range_test(
     seeds: int = ...,
     loss: Literal["train", "val"] = ...,
     zoom: Literal[False] = ...,
-    progress: Progress | None = ...,
+    progress: bool | Reporter | None = ...,
 ) -> Curve: ...
 @overload
 def range_test(
@@ -88,7 +87,7 @@ def range_test(
     stages: Sequence[Stage] | None = ...,
     seeds: int = ...,
     zoom: Literal[True],
-    progress: Progress | None = ...,
+    progress: bool | Reporter | None = ...,
 ) -> Zoom: ...
 @untouched
 @collective
@@ -105,7 +104,7 @@ def range_test(
     seeds: int = 1,
     loss: Literal["train", "val"] = "train",
     zoom: bool = False,
-    progress: Progress | None = None,
+    progress: bool | Reporter | None = None,
 ) -> Curve | Zoom:
     """Train while the rate rises, and record the loss at every rate.
 
@@ -126,7 +125,8 @@ def range_test(
         loss: "train" or "val".
         zoom: run the textbook's three rounds: coarse stages, the bracket around the turn, then restarted
             trials at candidate rates, from which the answer backs off.
-        progress: called now and then with the number of member-updates done.
+        progress: True for a bar on stderr, False for silence, or a `Reporter`; by default a bar if stderr is
+            a terminal.
 
     Raises:
         ValueError: rates that are not positive and finite, `lr_min >= lr_max`, fewer than 2 steps, or
@@ -141,11 +141,12 @@ def range_test(
     updates = plan.updates if isinstance(task, Probe) else None
     trained = trainable(task, batches=batches, val=val, steps=updates)
     chosen = tuple(trained.seed + i for i in range(integer("seeds", seeds, at_least=1)))
-    if current().rank > 0:
-        progress = None
-    if zoom:
-        return zoom_in(trained, plan, chosen, progress)
-    return measure_curve(trained, plan, seeds=chosen, loss=loss, progress=progress)
+    with reporting(progress) as reporter:
+        reporter.phase("range test")
+        reporter.expect(plan.updates * len(chosen))
+        if zoom:
+            return zoom_in(trained, plan, chosen, reporter.advance)
+        return measure_curve(trained, plan, seeds=chosen, loss=loss, progress=reporter.advance)
 
 
 def spaced_plan(lr_min: float, lr_max: float, steps: int, mode: Literal["exp", "linear"] = "exp") -> RatePlan:
