@@ -96,7 +96,7 @@ class Search:
         self._records = Records()
         self._spent = 0.0
         self._width = 0  # members of the stack that was recorded last
-        self._span: tuple[float, float]
+        self._span: tuple[float, float]  # the rates that the range test left
         self.obstacle = ""
         self.bracket: Curve | None = None
         self.rehearsals: list[Rehearsal] = []
