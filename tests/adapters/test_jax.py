@@ -51,9 +51,12 @@ def held_out() -> list[Any]:
 def test_find_lr_names_the_rate_that_trains_best() -> None:
     params = start()
     before = jax.tree.map(np.asarray, params)
-    advice = ours.find_lr(
-        loss, params, batches, optimizer=lambda lr: optax.sgd(lr, 0.5), steps=120, val=held_out()
-    )
+
+    def sgd(lr: Any) -> Any:
+        return optax.sgd(lr, 0.5)
+
+    # Three runs over a quarter, all that 120 updates pay for otherwise, leave the rate in doubt.
+    advice = ours.find_lr(loss, params, batches, optimizer=sgd, steps=120, val=held_out(), budget="6 runs")
     assert advice.status == "ok"
     assert (advice.batch_size, advice.steps, advice.loss_kind) == (BATCH, 120, "validation")
     assert advice.lr is not None
