@@ -17,9 +17,18 @@ TRIAL_SAMPLES = 8
 
 
 def check_trial(
-    model: nn.Module, optimizer: torch.optim.Optimizer, loss: Any, train: Source, batch_size: int
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Any,
+    train: Source,
+    batch_size: int,
+    *,
+    clipped: bool,
 ) -> None:
-    """One forward and backward pass on a few samples: shapes, types, and that a gradient arrives."""
+    """One forward and backward pass on a few samples: shapes, types, and that a gradient arrives.
+
+    Where gradients are to be `clipped`, also that none is sparse, which torch cannot clip.
+    """
     batch = first_batch(train, min(batch_size, TRIAL_SAMPLES))
     # BatchNorm refuses a single sample in training mode, which is no fault of a task with larger batches.
     model.train(samples_in(batch) > 1)
@@ -38,6 +47,11 @@ def check_trial(
             "loss must depend on a parameter that the optimizer trains, but reaches none of "
             f"its {len(trained)} "
             "with requires_grad=True: check params, and which layers are frozen"
+        )
+    if clipped and any(g is not None and g.layout is not torch.strided for g in gradients):
+        raise ValueError(
+            "clip_grad_norm and clip_grad_value need dense gradients, but an embedding gives sparse ones, "
+            "which torch cannot clip: make it with sparse=False, or leave clipping out"
         )
 
 

@@ -138,7 +138,7 @@ class Task:
             self._optimizer_name = type(trial).__name__
             tensors = {"train": self.train, "val": self.val}
             check_labels(first, loss, {k: v for k, v in tensors.items() if isinstance(v, Tensors)})
-            check_trial(first, trial, loss, self.train, self.batch_size)
+            check_trial(first, trial, loss, self.train, self.batch_size, clipped=bool(self.clipping))
             self.evaluates_with_grad = check_evaluation(first, loss, self.metrics, self.val, self.batch_size)
 
     def _checked_batch_size(self, batch_size: int | Literal["full"]) -> int:

@@ -106,6 +106,24 @@ def test_bad_limits_are_named(arguments: dict[str, Any], error: type[Exception],
         digits_task(**arguments)
 
 
+@pytest.mark.parametrize("limit", ["clip_grad_norm", "clip_grad_value"])
+def test_sparse_gradients_cannot_be_clipped(limit: str) -> None:
+    words, labels = torch.randint(50, (60, 6)), torch.randint(3, (60,))
+
+    def task(*, sparse: bool, **arguments: Any) -> ss.Task:
+        return digits_task(
+            model=lambda: nn.Sequential(nn.EmbeddingBag(50, 8, sparse=sparse), nn.Linear(8, 3)),
+            train=(words, labels),
+            val=(words, labels),
+            **arguments,
+        )
+
+    with pytest.raises(ValueError, match="need dense gradients, but an embedding gives sparse ones"):
+        task(sparse=True, **{limit: 0.1})
+    assert task(sparse=False, **{limit: 0.1}).clipping
+    assert not task(sparse=True).clipping
+
+
 def test_a_clipped_task_is_another_one() -> None:
     task, clipped = digits_task(), digits_task(clip_grad_norm=1.0)
     assert "SGD clipped to norm 1, batch 50" in repr(clipped)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from stepsize.decide.advice import Advice
-from stepsize.report.snippets.settings import Settings, left_to_the_reader, settings_of
+from stepsize.report.snippets.settings import left_to_the_reader, settings_of
 from stepsize.report.snippets.source import Verbatim, called, run_text, value_text
 from stepsize.schedules.convert import _keras
 from stepsize.schedules.convert.recipe import ConversionError
@@ -22,7 +22,7 @@ def keras_code(advice: Advice) -> str:
     return f"""\
 {imports}
 {schedule}
-{_optimizer(settings_of(advice), advice)}
+{_optimizer(advice)}
 model.compile(optimizer=optimizer, loss=loss_function)
 {_fit(advice)}
 """
@@ -47,7 +47,8 @@ def _schedule(advice: Advice) -> tuple[str, bool]:
         ), True
 
 
-def _optimizer(told: Settings, advice: Advice) -> str:
+def _optimizer(advice: Advice) -> str:
+    told = settings_of(advice)
     named: dict[str, Any] | None = None
     if told.name == "SGD" and not told.weight_decay:
         named = {"momentum": told.momentum} if told.momentum else {}

@@ -6,7 +6,7 @@ from typing import Any
 
 from stepsize.decide.advice import Advice
 from stepsize.report.snippets.formulas import formula
-from stepsize.report.snippets.settings import Settings, left_to_the_reader, settings_of
+from stepsize.report.snippets.settings import left_to_the_reader, settings_of
 from stepsize.report.snippets.source import Verbatim, called, run_text, value_text
 from stepsize.schedules.convert import _optax
 from stepsize.schedules.convert.recipe import Call, ConversionError, Part, parts
@@ -19,7 +19,7 @@ def optax_code(advice: Advice) -> str:
 import jax
 {imports}import optax
 {schedule}
-{_optimizer(settings_of(advice), advice)}
+{_optimizer(advice)}
 
 state = optimizer.init(params)
 for _, batch in zip(range({advice.steps}), batches):  # of {advice.batch_size} samples each
@@ -64,7 +64,8 @@ def _piece(piece: Part) -> Call | Verbatim:
         return Verbatim(f"lambda count: {piece.lr!r} * ({expression.replace('min(', 'jnp.minimum(')})")
 
 
-def _optimizer(told: Settings, advice: Advice) -> str:
+def _optimizer(advice: Advice) -> str:
+    told = settings_of(advice)
     named: dict[str, Any] = {}
     before = _clipping(advice)
     decay = f"optax.add_decayed_weights({told.weight_decay!r})" if told.weight_decay else ""

@@ -13,6 +13,7 @@ WITH_MOMENTUM, WITH_BETAS = ("SGD",), ("Adam", "AdamW", "NAdam", "RAdam", "Adama
 
 
 YOURS = "# the optimizer that the rate was measured with, and its settings, are yours"
+"""Stands where an advice tells too little of it."""
 
 
 class Settings(msgspec.Struct, frozen=True):
