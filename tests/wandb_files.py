@@ -29,7 +29,11 @@ def payloads(path: Path) -> Iterator[bytes]:
 
 
 def read(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
-    """Rows of the history, the configuration and the summary of the one run in a folder."""
+    """Rows of the history, the configuration and the summary of the one run in a folder.
+
+    A run that is finished may still be on its way to its file, so the process that writes it is ended first.
+    """
+    importlib.import_module("wandb").teardown()
     (path,) = folder.glob("**/run-*.wandb")
     protocol = importlib.import_module("wandb.proto.wandb_internal_pb2")
     rows: list[dict[str, Any]] = []
