@@ -342,6 +342,17 @@ def test_progress_adds_up_and_never_counts_twice() -> None:
         assert min(told) > 0
 
 
+@pytest.mark.parametrize("progress", [True, False, None])
+def test_progress_is_shown_when_it_is_asked_for(
+    progress: bool | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal
+    ss.train(small_task(), members((0.1,)), table((0.1,), 60), progress=progress)
+    shown = capsys.readouterr()
+    assert ("training" in shown.err) == (progress is True)
+    assert shown.out == ""
+
+
 def test_a_call_without_gradients_around_it_trains_all_the_same() -> None:
     with torch.no_grad():
         task = small_task()

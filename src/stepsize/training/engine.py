@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 
+from stepsize._progress import reporting
 from stepsize._rng import isolated_rng
 from stepsize._untouched import untouched
 from stepsize.task import Task
@@ -78,7 +79,7 @@ def train(
     engine: EngineName = "auto",
     memory: int | None = None,
     records: Records | None = None,
-    progress: Progress | None = None,
+    progress: bool | Progress | None = None,
 ) -> History:
     """Train K members over T updates; nothing of the caller's is changed.
 
@@ -96,8 +97,9 @@ def train(
             run in waves, and so do those whose stacked tensors would be larger than `pages.MAPPED`.
         records: keeps what a stack has recorded from one call to the next, which saves recording the same
             again where as many members are trained on batches of the same shapes.
-        progress: called now and then with the number of member-updates finished since the last call,
-            those that a diverged member skips included; all calls add up to K·T.
+        progress: True for a bar on stderr, False or None for silence, or a function that is called now and
+            then with the number of member-updates finished since the last call, those that a diverged member
+            skips included; all calls add up to K·T.
 
     Raises:
         ValueError: shapes disagree, a rate is negative or not finite, an evaluation lies outside 0…T, or
@@ -113,8 +115,20 @@ def train(
         raise ValueError(f"engine must be 'auto', 'stack' or 'loop', but is {engine!r}")
     with isolated_rng(task.seed), torch.enable_grad():
         clock = checked_controls(task, controls or {}, steps)
-        with kept_pages():
-            return _Call(task, list(members), rates, wanted, clock, engine, memory, records, progress).run()
+        with kept_pages(), _telling(progress, rates.size) as tell:
+            return _Call(task, list(members), rates, wanted, clock, engine, memory, records, tell).run()
+
+
+@contextmanager
+def _telling(progress: bool | Progress | None, updates: int) -> Iterator[Progress | None]:
+    """The function to tell of progress, which a bar has for as long as this lasts."""
+    if not isinstance(progress, bool):
+        yield progress
+        return
+    with reporting(progress) as reporter:
+        reporter.expect(updates)
+        reporter.phase("training")
+        yield reporter.advance
 
 
 def _nothing() -> None:
