@@ -122,9 +122,30 @@ def test_rates_that_all_fare_alike_in_a_shorter_rehearsal_decide_nothing() -> No
     assert outlook is not None
     assert outlook.left_in_doubt(0.49) == 1.0  # nor would any other that is as short
     assert outlook.left_in_doubt(0.5) < 0.02
-    assert "fare alike" in judged(plateau).why
+    assert "do as well, which says little of the real run" in judged(plateau).why
     for horizon in (430, 215):
         assert judged(structs.replace(plateau, horizon=horizon)).status == "ok"
+
+
+def test_two_decades_of_rates_that_fare_alike_in_a_shorter_rehearsal_decide_nothing() -> None:
+    """On a table as it comes all of these rates had come to what a constant output loses, from far above."""
+    lrs = np.geomspace(1e-3, 1e3, 13)
+    found = made_up(215, lrs=lrs)
+    ends = 1.0 + 16 * np.abs(np.log10(lrs) / 3) ** 8
+    start = structs.replace(
+        found,
+        losses=frozen(ends[None]),
+        folds=frozen(np.repeat(ends[None, :, None], 4, axis=2)),
+        start_folds=frozen(np.full((1, 4), 43.0)),
+        curves=frozen(np.linspace(np.full_like(ends, 43.0), ends, found.curves.shape[2], axis=-1)[None]),
+    )
+    short, half = judged(start), judged(structs.replace(start, horizon=430))
+    assert short.low is not None
+    assert short.high is not None
+    assert short.high > 100 * short.low
+    assert (short.status, short.doubt) == ("uncertain", 1.0)
+    assert f"from {short.low:.3g} to {short.high:.3g} do as well" in short.why
+    assert half.status == "ok"
 
 
 @pytest.mark.parametrize("ends", [1, -1])

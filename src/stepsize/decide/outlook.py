@@ -18,8 +18,8 @@ a longer run leaves. From there on they are all as good."""
 class Outlook:
     """From a rehearsal's `regret` over rates to the whole run, among `rates` that did not diverge.
 
-    `alike` says whether all that were tried fare alike, and `seeds` with how many seeds; `located`, `room`,
-    `overfit` and `late` are as for `Shift.to_full_length`.
+    `alike` says whether all that were tried fare alike, or so many that any of two decades may be best, and
+    `seeds` with how many seeds; `located`, `room`, `overfit` and `late` are as for `Shift.to_full_length`.
     """
 
     regret: Regret

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from stepsize.decide.advice import ENDED, AdviceStatus, Price
-from stepsize.decide.outcomes import alike, learns
+from stepsize.decide.outcomes import FAR_APART, alike, learns
 from stepsize.decide.outlook import Outlook
 from stepsize.decide.reasons import reasons, warnings
 from stepsize.decide.rehearsal import Rehearsal
@@ -204,21 +204,22 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
     )
     shift = outlook.shift(last.share)
     lr = three_digits(outlook.best(last.share))
+    low, high = _interval(lr, last.share, found, measured, shift, safe)
+    if high >= FAR_APART * low:
+        outlook = replace(outlook, alike=True)
     telling = outlook.tells(last.share)
     chance = chance_of_losing(MUCH, lr, last.lrs, draws, last.start_loss, shift)
     if status == "ok" and (chance > LIKELY or not telling):
         status = "uncertain"
-    short = max(0.0, math.log(FAR / last.share))
-    reach = WIDENED * math.hypot(shift.spread, SLOPE_SPREAD * short)
-    below, above = measured.beyond(SHARE)
-    low = found.low * math.exp(-below if found.low_open else 0.0)
-    high = min(found.high * math.exp(shift.mean + reach), safe) * math.exp(above if found.high_open else 0.0)
+    why = reasons(status, rehearsals, found, shift, lr, overfit)
+    if status == "uncertain":
+        why += _in_doubt(chance) if telling else _vague(low, high)
     return Verdict(
         status,
-        reasons(status, rehearsals, found, shift, lr, overfit) + _in_doubt(status, chance, telling),
+        why,
         lr=lr,
-        low=min(lr, three_digits(low * math.exp(shift.mean - reach))),
-        high=max(lr, three_digits(high)),
+        low=low,
+        high=high,
         expected_loss=found.best_loss,
         prices=_prices(last, found, lr, lambda rate: float(regret.expected(rate, shift))),
         warnings=warnings(last, found, lr, float(regret.expected(lr, shift))),
@@ -227,16 +228,28 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
     )
 
 
-def _in_doubt(status: AdviceStatus, chance: float, telling: bool) -> str:
-    if status != "uncertain":
-        return ""
-    if not telling:
-        return (
-            " All rates that were tried fare alike there, which tells little of the real run: a larger "
-            "budget makes it surer."
-        )
+def _interval(
+    lr: float, share: float, found: Basin, measured: Regret, shift: Shift, safe: float
+) -> tuple[float, float]:
+    """The rates that should lose at most `SHARE`, `lr` among them and none above the last `safe` one."""
+    short = max(0.0, math.log(FAR / share))
+    reach = WIDENED * math.hypot(shift.spread, SLOPE_SPREAD * short)
+    below, above = measured.beyond(SHARE)
+    low = found.low * math.exp(-below if found.low_open else 0.0)
+    high = min(found.high * math.exp(shift.mean + reach), safe) * math.exp(above if found.high_open else 0.0)
+    return min(lr, three_digits(low * math.exp(shift.mean - reach))), max(lr, three_digits(high))
+
+
+def _in_doubt(chance: float) -> str:
     return (
         f" The chance is about {chance:.0%} that it loses more than {MUCH:.0%} of the progress in the real "
+        "run: a larger budget makes it surer."
+    )
+
+
+def _vague(low: float, high: float) -> str:
+    return (
+        f" As far as that tells, rates from {low:.3g} to {high:.3g} do as well, which says little of the real "
         "run: a larger budget makes it surer."
     )
 
