@@ -46,10 +46,13 @@ def learns(rehearsal: Rehearsal) -> bool:
 def too_high(result: Rehearsal, before: Rehearsal | None) -> bool:
     """Whether all rates of a round are too high, though its best one may stand amid the others by luck.
 
-    Even that one ends above the start, or all fare alike though they are far apart, or none gets anywhere
-    near what a round before came to.
+    Even that one ends above the start, or in a first round no further below it than luck has it, though
+    larger rates were tried too; or all fare alike though they are far apart, or none gets anywhere near what
+    a round before came to.
     """
     if result.best is not None and result.mean[result.best] > result.start_loss:
+        return True
+    if before is None and result.best != len(result.lrs) - 1 and not learns(result):
         return True
     if result.lrs[-1] >= FAR_APART * result.lrs[0] and alike(result):
         return True

@@ -19,7 +19,8 @@ class Outlook:
     """From a rehearsal's `regret` over rates to the whole run, among `rates` that did not diverge.
 
     `alike` says whether all that were tried fare alike, or so many that any of two decades may be best, and
-    `seeds` with how many seeds; `located`, `room`, `overfit` and `late` are as for `Shift.to_full_length`.
+    `seeds` with how many seeds; `located`, `room`, `overfit`, `late` and `head_start` are as for
+    `Shift.to_full_length`.
     """
 
     regret: Regret
@@ -30,11 +31,17 @@ class Outlook:
     room: float
     overfit: float
     late: float
+    head_start: float
 
     def shift(self, share: float) -> Shift:
         """How far the whole run's curve lies from this one, had it been measured over so much of the run."""
         return Shift.to_full_length(
-            share, located=self.located, room=self.room, overfit=self.overfit, late=self.late
+            share,
+            located=self.located,
+            room=self.room,
+            overfit=self.overfit,
+            late=self.late,
+            head_start=self.head_start,
         )
 
     def best(self, share: float) -> float:

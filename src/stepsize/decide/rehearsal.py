@@ -61,7 +61,8 @@ class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
     (S, R, E); `losses` (S, R) at the end, infinite for a member that diverged; `folds` (S, R, F) at the end
     and `start_folds` (S, F) before the first update. `training` (R, P) are the first seed's training losses
     at updates `traced` (P,), not averaged, to four digits, so that the curves can be diagnosed. `engine` says
-    how the members were trained, and `engine_reason` why not as a stack.
+    how the members were trained, and `engine_reason` why not as a stack. `untrained` is what the module that
+    all runs start from loses with its weights drawn anew (`training.untrained`).
     """
 
     steps: int
@@ -79,6 +80,7 @@ class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
     samples: int | None = None
     traced: np.ndarray = msgspec.field(default_factory=lambda: frozen([]))
     training: np.ndarray = msgspec.field(default_factory=lambda: frozen([]))
+    untrained: float | None = None
 
     @property
     def share(self) -> float:
@@ -115,6 +117,14 @@ class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
         middle = float(np.interp(self.steps / 2, self.updates, course))
         progress = float(course[0] - course[-1])
         return (middle - float(course[-1])) / progress if progress > 0 else 0.0
+
+    @property
+    def head_start(self) -> float:
+        """How much of the way from weights drawn anew to the best rate's end lies behind the start, 0 to 1."""
+        if self.untrained is None or self.best is None or not self.untrained > self.mean[self.best]:
+            return 0.0
+        share = (self.untrained - self.start_loss) / (self.untrained - self.mean[self.best])
+        return float(np.clip(share, 0.0, 1.0)) if np.isfinite(share) else 0.0
 
     @property
     def start_loss(self) -> float:
@@ -309,4 +319,5 @@ def merged(a: Rehearsal, b: Rehearsal) -> Rehearsal:
         samples=a.samples,
         traced=a.traced,
         training=training,
+        untrained=a.untrained,
     )

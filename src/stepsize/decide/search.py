@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec import structs
 
 from stepsize._progress import Onward, Reporter
 from stepsize._ranks import current
@@ -42,6 +43,7 @@ from stepsize.estimate import Shift
 from stepsize.measure.curve import Curve
 from stepsize.training import Cost, NotStackableError, Records
 from stepsize.training.probed import Trainable
+from stepsize.training.untrained import untrained_loss
 
 EXTENSIONS = 4, 8
 """How often a round goes on past an edge of its grid that turned out best: as a stack, and otherwise."""
@@ -97,6 +99,7 @@ class Search:
         self._spent = 0.0
         self._width = 0  # members of the stack that was recorded last
         self._span: tuple[float, float]  # the rates that the range test left
+        self._untrained: float | None
         self.obstacle = ""
         self.bracket: Curve | None = None
         self.rehearsals: list[Rehearsal] = []
@@ -112,6 +115,7 @@ class Search:
         """Bracket, weed, decide."""
         self._speed = Speed.of(self._task)
         self.obstacle = self._speed.obstacle
+        self._untrained = untrained_loss(self._task)
         self._span = self._bracket()
         try:
             self._decide()
@@ -271,7 +275,8 @@ class Search:
         """Rates about where the weeding round lets the best one be expected, if it tells anything."""
         if plan.stacked and not gains(weeded):
             return np.geomspace(*self._span, plan.rates)
-        shift = Shift.to_full_length(weeded.steps / plan.last, located=LOCATED)
+        part = weeded.steps / plan.last
+        shift = Shift.to_full_length(part, located=LOCATED, head_start=weeded.head_start)
         rates = plan.rates if plan.stacked else self._speed.abreast(FIRST, plan.last)
         return centred(centre(weeded) * math.exp(shift.mean), rates, DECIDE_FACTOR)
 
@@ -326,6 +331,7 @@ class Search:
             records=self._records,
             progress=self._reporter.advance,
         )
+        result = structs.replace(result, untrained=self._untrained)
         _log.info("%s: %s: %s", self._task.name, phase, best_words(result))
         if result.engine_reason:
             self._not_stacked(result.engine_reason)

@@ -201,6 +201,7 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
         room=measured.room_above(math.log(found.high * found.low) / 2),
         overfit=overfit,
         late=last.late,
+        head_start=last.head_start,
     )
     shift = outlook.shift(last.share)
     lr = three_digits(outlook.best(last.share))

@@ -20,6 +20,9 @@ language models give −0.32 (Bjorck et al. 2024, 2409.19913). A quadratic's bou
 length, but the curvature of a net grows while it trains (Cohen et al. 2021, 2103.00065). With ±0.3 the errors
 of 67 tasks' forecasts were 1.2 to 1.7 times as large as reckoned, hence a little more."""
 
+CONTINUED, CONTINUED_SPREAD = 0.2, 0.5
+"""The same for a run that goes on from weights which are trained already."""
+
 SURE_UNDER_A_CLIFF = 0.5
 """Of the standard deviation, what holds where a cliff bounds the rate: ±0.20 on eleven of these tasks."""
 
@@ -73,6 +76,7 @@ class Shift(msgspec.Struct, frozen=True):
         room: float = math.inf,
         overfit: float = 0.0,
         late: float = 0.0,
+        head_start: float = 0.0,
     ) -> Shift:
         """From a rehearsal of a share of the length, whose own best is known to ±`located` in ln(rate).
 
@@ -80,13 +84,15 @@ class Shift(msgspec.Struct, frozen=True):
         h rising from `SURE_UNDER_A_CLIFF` at room = `CLIFF` to 1 at `GENTLE`, d = −ln(share) and
         o = `overfit`, the part of over-fitting in what is lost above the best rate (`overfitting`),
 
-            mean = d ((1 − o) `SLOPE` + o `OVERFITTED`)
-            spread² = (d ((1 − o) h + o) b `SLOPE_SPREAD`)² + located²
+            mean = d ((1 − o) e + o `OVERFITTED`)
+            spread² = (d ((1 − o) h + o) b f)² + located²
 
-        where b rises from 1 to 2 as `late`, the share of the rehearsal's progress that was made in its second
-        half, goes from `HALF_WAY` to `BARELY`: what has only begun tells little of how it goes on.
+        where e and f go from `SLOPE` and `SLOPE_SPREAD` to `CONTINUED` and `CONTINUED_SPREAD` with `head_start`,
+        the share of the way that the weights are trained already, and b rises from 1 to 2 as `late`, the share
+        of the rehearsal's progress that was made in its second half, goes from `HALF_WAY` to `BARELY`: what has
+        only begun tells little of how it goes on.
 
-        Raises `ValueError` unless 0 < share ≤ 1 and 0 ≤ overfit ≤ 1.
+        Raises `ValueError` unless 0 < share ≤ 1, 0 ≤ overfit ≤ 1 and 0 ≤ head_start ≤ 1.
 
         >>> Shift.to_full_length(1.0, located=0.1)
         Shift(mean=0.0, spread=0.1)
@@ -97,11 +103,15 @@ class Shift(msgspec.Struct, frozen=True):
             raise ValueError(f"share must lie in (0, 1], but is {share}")
         if not 0 <= overfit <= 1:
             raise ValueError(f"overfit must lie in [0, 1], but is {overfit}")
+        if not 0 <= head_start <= 1:
+            raise ValueError(f"head_start must lie in [0, 1], but is {head_start}")
         distance = -math.log(share)
+        slope = SLOPE + head_start * (CONTINUED - SLOPE)
+        unknown = SLOPE_SPREAD + head_start * (CONTINUED_SPREAD - SLOPE_SPREAD)
         h = (1 - overfit) * (SURE_UNDER_A_CLIFF + (1 - SURE_UNDER_A_CLIFF) * _gentle(room))
-        mean = distance * ((1 - overfit) * SLOPE + overfit * OVERFITTED) + 0.0
+        mean = distance * ((1 - overfit) * slope + overfit * OVERFITTED) + 0.0
         begun = 1 + min(max((late - HALF_WAY) / (BARELY - HALF_WAY), 0.0), 1.0)
-        return cls(mean, math.hypot(distance * (h + overfit) * begun * SLOPE_SPREAD, located))
+        return cls(mean, math.hypot(distance * (h + overfit) * begun * unknown, located))
 
     def near_a_cliff(self, room: float, seeds: int = 1) -> Shift:
         """The same, with what another seed may change of where a cliff lies, seen with so many seeds.
