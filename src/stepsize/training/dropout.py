@@ -82,16 +82,17 @@ def attention(
     if is_causal:
         allowed = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
         scores = scores.masked_fill(~allowed, -math.inf)
-    if attn_mask is not None:
-        scores = (
-            scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
-        )
     if attn_mask is None:
-        weights = scores.softmax(dim=-1)
-    else:  # torch gives a query that may attend to nothing the weights 0, where softmax alone gives NaN
-        nothing = (scores == -math.inf).all(dim=-1, keepdim=True)
-        weights = scores.masked_fill(nothing, 0.0).softmax(dim=-1).masked_fill(nothing, 0.0)
-    return dropout(weights, p=dropout_p) @ value
+        return dropout(scores.softmax(dim=-1), p=dropout_p) @ value
+    # torch gives a query that may attend to nothing the weights 0, where softmax alone gives NaN. The mask tells
+    # which do, and is mostly much smaller than the scores.
+    if attn_mask.dtype == torch.bool:
+        nothing = ~attn_mask.any(dim=-1, keepdim=True)
+        scores = scores.masked_fill(~(attn_mask | nothing), -math.inf)
+    else:
+        nothing = (attn_mask == -math.inf).all(dim=-1, keepdim=True)
+        scores = scores + attn_mask.masked_fill(nothing, 0.0)
+    return (dropout(scores.softmax(dim=-1), p=dropout_p) @ value).masked_fill(nothing, 0.0)
 
 
 def masked_attention(
