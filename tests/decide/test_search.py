@@ -16,7 +16,7 @@ from torch import nn
 import stepsize as ss
 from stepsize._result import frozen
 from stepsize.decide import search
-from stepsize.decide.outcomes import alike, collapsed, gains, idle, too_high
+from stepsize.decide.outcomes import alike, collapsed, gains, idle, learns, too_high
 from stepsize.decide.outlook import Outlook
 from stepsize.decide.rehearsal import Rehearsal, Shape
 from stepsize.decide.search import FINEST, LONGER, WITHIN
@@ -168,6 +168,21 @@ def test_rates_that_all_end_above_the_start_are_too_high_wherever_the_best_one_s
     worse = structs.replace(found, losses=2.3 + np.array([[5.0, 3.0, 1.0, 4.0, np.inf]]))
     assert too_high(worse, None)
     assert not too_high(structs.replace(worse, losses=np.full((1, 5), np.inf)), None)  # seen elsewhere
+
+
+def test_a_first_round_that_gained_no_more_than_luck_goes_on_downwards() -> None:
+    """As where all units have died: of three rates the middle one ended below the start by luck."""
+    found = samples.rehearsal(50, np.geomspace(0.1, 1.6, 5), 1, np.random.default_rng(0))
+    gained = np.array([-0.03, -0.01, 0.01, -0.02, -0.04])
+    luck = np.where(np.arange(found.folds.shape[2]) % 2, 0.1, -0.1)
+    folds = found.start_folds[:, None] - gained[None, :, None] + luck
+    dead = structs.replace(found, folds=frozen(folds), losses=frozen(folds.mean(axis=2)))
+    assert dead.best == 2
+    assert not learns(dead)
+    assert too_high(dead, None)
+    assert not too_high(dead, dead)  # a longer round only where the shorter one had learned
+    last = np.sort(folds, axis=1)[:, ::-1]  # the largest rate is best: perhaps all are too low
+    assert not too_high(structs.replace(dead, folds=frozen(last), losses=frozen(last.mean(axis=2))), None)
 
 
 def test_rates_far_apart_that_all_fare_alike_are_too_high() -> None:

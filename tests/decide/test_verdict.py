@@ -109,6 +109,28 @@ def test_what_a_shorter_rehearsal_has_learned_is_no_luck_in_a_longer_one() -> No
     assert judge([shorter, noisy], trained=1000, held_out=1000).lr is not None
 
 
+def test_a_longer_run_from_trained_weights_wants_a_higher_rate() -> None:
+    """From drawn ones a lower one; the loss of drawn weights tells the two apart."""
+    fresh = made_up(215)
+    drawn = structs.replace(fresh, untrained=fresh.start_loss)
+    trained = structs.replace(fresh, untrained=fresh.start_loss + 9 * (fresh.start_loss - fresh.mean.min()))
+    assert drawn.head_start == 0.0
+    assert trained.head_start == pytest.approx(0.9)
+    before, after = judged(drawn), judged(trained)
+    assert before.lr is not None
+    assert after.lr is not None
+    assert (before.lr, before.low, before.high) == (judged(fresh).lr, judged(fresh).low, judged(fresh).high)
+    assert after.lr > 1.3 * before.lr
+    assert after.doubt > before.doubt
+    assert "4 times as long mostly wants a rate about 34% lower" in before.why
+    assert (
+        "4 times as long from weights that are trained already mostly wants a rate about 23% higher"
+        in after.why
+    )
+    whole = structs.replace(trained, horizon=215)
+    assert judged(whole).lr == judged(structs.replace(whole, untrained=None)).lr
+
+
 def test_rates_that_all_fare_alike_in_a_shorter_rehearsal_decide_nothing() -> None:
     """A plateau that the whole run leaves, at rates which the short one did not tell from the others."""
     found = made_up(215, lrs=np.geomspace(0.2, 0.8, 4))

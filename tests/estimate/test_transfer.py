@@ -13,6 +13,8 @@ from stepsize.estimate import Regret, Shift, chance_of_losing, overfitting
 from stepsize.estimate.transfer import (
     CLIFF,
     CLIFF_SPREAD,
+    CONTINUED,
+    CONTINUED_SPREAD,
     GENTLE,
     SLOPE,
     SLOPE_SPREAD,
@@ -37,6 +39,19 @@ def test_a_full_run_shifts_nothing_and_a_gentle_quarter_by_the_published_exponen
     quarter = Shift.to_full_length(0.25, located=0.2)
     assert quarter.mean == pytest.approx(SLOPE * math.log(4))
     assert quarter.spread == pytest.approx(math.hypot(SLOPE_SPREAD * math.log(4), 0.2))
+
+
+def test_a_head_start_turns_the_exponent_and_less_is_known() -> None:
+    whole, half = (Shift.to_full_length(0.25, head_start=share) for share in (1.0, 0.5))
+    assert whole.mean == pytest.approx(CONTINUED * math.log(4))
+    assert whole.spread == pytest.approx(CONTINUED_SPREAD * math.log(4))
+    assert half.mean == pytest.approx((CONTINUED + SLOPE) / 2 * math.log(4))
+    assert (
+        Shift.to_full_length(0.25, head_start=1.0, overfit=1.0).mean
+        == Shift.to_full_length(0.25, overfit=1.0).mean
+    )
+    with pytest.raises(ValueError, match=r"head_start must lie in \[0, 1\], but is 1.1"):
+        Shift.to_full_length(0.25, head_start=1.1)
 
 
 def test_under_a_cliff_more_is_known_of_how_the_rate_falls() -> None:

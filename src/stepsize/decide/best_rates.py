@@ -21,6 +21,7 @@ from stepsize.estimate.optimum import Grid, Optimum, optima, optimum
 from stepsize.schedules import Schedule
 from stepsize.task import Task, updates_in
 from stepsize.training import Cost
+from stepsize.training.untrained import untrained_loss
 
 GRID = 1.5
 """Factor between the rates tried at one batch size."""
@@ -90,6 +91,7 @@ class BestRates:
         if budget is not None:
             self._reporter = Deadline(reporter, self._started + budget.overtime * limit)
         self.share, self.seconds = self._longest(per_update, limit)
+        self._untrained = untrained_loss(self._tasks[self._at])
         self.done: dict[int, Rehearsal] = {}
         self.warnings: list[str] = []
         self.beginning = Cost(updates=0, samples=0, seconds=0.0, runs=0.0)
@@ -194,6 +196,7 @@ class BestRates:
             steps=steps,
             averaged=AVERAGED,
             engine=self._speeds[size].engine(len(lrs) * len(seeds), steps),
+            untrained=self._untrained,
             progress=self._reporter.advance,
         )
 
@@ -240,7 +243,9 @@ def _beyond(measured: Rehearsal, count: int) -> np.ndarray:
 def _row(size: int, measured: Rehearsal, best: Optimum) -> BestRate:
     """The best rate, carried to the full length of the run."""
     room = Regret.measured(measured.lrs, measured.mean, measured.start_loss).room_above(math.log(best.lr))
-    shift = Shift.to_full_length(measured.share, located=best.spread, room=room)
+    shift = Shift.to_full_length(
+        measured.share, located=best.spread, room=room, head_start=measured.head_start
+    )
     lr, half = best.lr * math.exp(shift.mean), math.exp(SURE * shift.spread)
     return BestRate(
         batch_size=size,

@@ -87,9 +87,9 @@ def find_lr(
     Returns:
         An `Advice`; its status is "ok", "uncertain" where the chance that the rate loses more than 5% of the
         progress is above one in five, or a short rehearsal told no rate from another or none within two
-        decades, and all that the budget allows has been tried, or it names why no rate can be given: "flat", "not_bracketed",
-        "noise_dominated", "diverges_everywhere", "too_little_data". Samples in memory that hold NaN or
-        infinities are counted in `warnings`.
+        decades, and all that the budget allows has been tried, or it names why no rate can be given: "flat",
+        "not_bracketed", "noise_dominated", "diverges_everywhere", "too_little_data". Samples in memory that
+        hold NaN or infinities are counted in `warnings`.
 
     Raises:
         ValueError: rates not positive and finite, `lr_min >= lr_max`, `seeds` below 1, a malformed budget

@@ -50,10 +50,11 @@ def too_high(result: Rehearsal, before: Rehearsal | None) -> bool:
     larger rates were tried too; or all fare alike though they are far apart, or none gets anywhere near what
     a round before came to.
     """
-    if result.best is not None and result.mean[result.best] > result.start_loss:
-        return True
-    if before is None and result.best != len(result.lrs) - 1 and not learns(result):
-        return True
+    if result.best is not None:
+        if result.mean[result.best] > result.start_loss:
+            return True
+        if before is None and result.best < len(result.lrs) - 1 and not learns(result):
+            return True
     if result.lrs[-1] >= FAR_APART * result.lrs[0] and alike(result):
         return True
     return before is not None and collapsed(result, before)

@@ -71,8 +71,11 @@ def _tied(last: Rehearsal) -> int:
 
 
 def _longer(last: Rehearsal, best: float, shift: Shift, lr: float, overfit: float) -> str:
-    times, lower = 1 / last.share, 1 - math.exp(shift.mean)
-    usual = f"A run {times:.2g} times as long mostly wants a rate about {lower:.0%} lower"
+    times, change = 1 / last.share, math.exp(shift.mean) - 1
+    usual = f"A run {times:.2g} times as long mostly wants a rate about {abs(change):.0%} lower"
+    if change > 0:
+        goes_on = "from weights that are trained already mostly wants a rate about"
+        usual = f"A run {times:.2g} times as long {goes_on} {change:.0%} higher"
     if overfit > OVERFIT:
         usual = f"Higher rates over-fitted before the end: that bounds rate times updates. {usual}"
     away = math.log(lr / best) - shift.mean

@@ -120,7 +120,7 @@ class Rehearsal(Result, frozen=True, kw_only=True, eq=False):
 
     @property
     def head_start(self) -> float:
-        """How much of the way from weights drawn anew to the best rate's end lies behind the start, 0 to 1."""
+        """Share of the way from weights drawn anew to the best rate's end that lies behind the start."""
         if self.untrained is None or self.best is None or not self.untrained > self.mean[self.best]:
             return 0.0
         share = (self.untrained - self.start_loss) / (self.untrained - self.mean[self.best])
@@ -171,9 +171,10 @@ def rehearse(
     averaged: int = 1,
     engine: EngineName = "auto",
     records: Records | None = None,
+    untrained: float | None = None,
     progress: Progress | None = None,
 ) -> Rehearsal:
-    """Train every rate with every seed over `steps` updates.
+    """Train every rate with every seed over `steps` updates; `untrained` is kept with what is found.
 
     A run's loss is the mean of `averaged` evaluations over its last tenth, the last update's among them: with
     a rate that does not decay a single one is noisy.
@@ -223,6 +224,7 @@ def rehearse(
         samples=None if small.samples == task.samples else small.samples,
         traced=frozen(traced),
         training=frozen(_four_digits(history.train_loss[: len(rates), traced])),
+        untrained=untrained,
     )
 
 

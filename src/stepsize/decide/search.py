@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from msgspec import structs
 
 from stepsize._progress import Onward, Reporter
 from stepsize._ranks import current
@@ -329,9 +328,9 @@ class Search:
             averaged=affordable_average(self._task, self._shape, steps),
             engine=("stack" if untried else "auto") if stacked else "loop",
             records=self._records,
+            untrained=self._untrained,
             progress=self._reporter.advance,
         )
-        result = structs.replace(result, untrained=self._untrained)
         _log.info("%s: %s: %s", self._task.name, phase, best_words(result))
         if result.engine_reason:
             self._not_stacked(result.engine_reason)

@@ -16,6 +16,7 @@ from stepsize.decide.rehearsal import Rehearsal
 from stepsize.estimate import (
     Basin,
     Regret,
+    Shift,
     basin,
     chance_of_losing,
     loss_at,
@@ -250,8 +251,8 @@ def _in_doubt(chance: float) -> str:
 
 def _vague(low: float, high: float) -> str:
     return (
-        f" As far as that tells, rates from {low:.3g} to {high:.3g} do as well, which says little of the real "
-        "run: a larger budget makes it surer."
+        f" As far as that tells, rates from {low:.3g} to {high:.3g} do as well, which says little of the "
+        "real run: a larger budget makes it surer."
     )
 
 

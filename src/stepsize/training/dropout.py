@@ -78,14 +78,15 @@ def attention(
     if enable_gqa:
         repeat = query.shape[-3] // key.shape[-3]
         key, value = (t.repeat_interleave(repeat, dim=-3) for t in (key, value))
-    scores = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores = query * scale @ key.transpose(-2, -1)
     if is_causal:
         allowed = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
         scores = scores.masked_fill(~allowed, -math.inf)
     if attn_mask is None:
         return dropout(scores.softmax(dim=-1), p=dropout_p) @ value
-    # torch gives a query that may attend to nothing the weights 0, where softmax alone gives NaN. The mask tells
-    # which do, and is mostly much smaller than the scores.
+    # torch gives a query that may attend to nothing the weights 0, where softmax alone gives NaN. The mask
+    # tells which do, and is mostly much smaller than the scores.
     if attn_mask.dtype == torch.bool:
         nothing = ~attn_mask.any(dim=-1, keepdim=True)
         scores = scores.masked_fill(~(attn_mask | nothing), -math.inf)

@@ -1,4 +1,4 @@
-"""What a model loses with its weights drawn anew: how far it is trained already where a run goes on from it."""
+"""What a model loses with its weights drawn anew: how far it is trained already when a run goes on."""
 
 from __future__ import annotations
 
@@ -8,33 +8,49 @@ from dataclasses import replace
 import numpy as np
 from torch import nn
 
+from stepsize._ranks import current
 from stepsize._rng import isolated_rng
+from stepsize.task import Task
 from stepsize.training.evaluation import Evaluation
 from stepsize.training.probed import ProbeRun, Trainable
+from stepsize.training.state import preserved
 
 DRAWN_BY = ("reset_parameters", "_reset_parameters")
 """The methods by which torch's layers draw their weights."""
 
 
 def untrained_loss(task: Trainable) -> float | None:
-    """The held-out loss of a task's module with the weights of its layers that train drawn anew.
+    """The held-out loss of what all runs start from, with the weights of its layers that train drawn anew.
 
-    None for a probe, where each seed has a model of its own, and where that cannot be told: no layer draws
-    its weights by itself, or the loss is no number.
+    A probe is put back to where it was. None where each seed has a model of its own, and where it cannot be
+    told: no layer draws its weights by itself, the loss is no number, or several processes share the model.
     """
-    if isinstance(task, ProbeRun) or not task.from_weights:
-        return None
-    evaluation = Evaluation.of(task)
     try:
         with isolated_rng(task.seed):
-            model = task.make_model(task.seed)
-            if not _drawn_anew(model):
-                return None
-        folds = replace(evaluation, functions={"loss": task.loss}).of_model(model)["loss"]
-    except Exception:  # noqa: BLE001 - a layer's own method may want arguments; an error of the loss is shown by the first run
+            loss = _of_probe(task) if isinstance(task, ProbeRun) else _of_task(task)
+    except Exception:  # noqa: BLE001 - a layer's method may want arguments; the loss's own errors come with the first run
         return None
-    loss = float(np.dot(folds, evaluation.weights))
-    return loss if math.isfinite(loss) else None
+    return loss if loss is not None and math.isfinite(loss) else None
+
+
+def _of_task(task: Task) -> float | None:
+    if not task.from_weights:
+        return None
+    model = task.make_model(task.seed)
+    if not _drawn_anew(model):
+        return None
+    evaluation = replace(Evaluation.of(task), functions={"loss": task.loss})
+    return float(np.dot(evaluation.of_model(model)["loss"], evaluation.weights))
+
+
+def _of_probe(run: ProbeRun) -> float | None:
+    if current().size > 1:
+        return None
+    with preserved(*run.state):
+        found = [_drawn_anew(item) for item in run.probe.state if isinstance(item, nn.Module)]
+        return (
+            float(np.dot(run.evaluation.of_state()["loss"], run.evaluation.weights)) if any(found) else None
+        )
 
 
 def _drawn_anew(model: nn.Module) -> bool:
