@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stepsize.decide.advice import ENDED, AdviceStatus, Price
-from stepsize.decide.outcomes import FAR_APART, alike, learns
+from stepsize.decide.outcomes import alike, learns
 from stepsize.decide.outlook import Outlook
 from stepsize.decide.reasons import reasons, warnings
 from stepsize.decide.rehearsal import Rehearsal
@@ -38,6 +38,10 @@ WIDENED = 1.0
 FAR = 0.25
 """Share of the run below which a cliff, too, says little on what bounds the rate in the whole run: from there
 on the interval is widened as if there were none."""
+
+VAGUE = 100.0
+"""Factor between the ends of an interval from which on it is no answer where less than half of the run was
+rehearsed."""
 
 GUESSED = 10.0
 """Factor either way that a guess from the range test alone may be off."""
@@ -207,7 +211,7 @@ def _advised(status: AdviceStatus, rehearsals: list[Rehearsal]) -> Verdict:
     shift = outlook.shift(last.share)
     lr = three_digits(outlook.best(last.share))
     low, high = _interval(lr, last.share, found, measured, shift, safe)
-    if high >= FAR_APART * low:
+    if high >= VAGUE * low:
         outlook = replace(outlook, alike=True)
     telling = outlook.tells(last.share)
     chance = chance_of_losing(MUCH, lr, last.lrs, draws, last.start_loss, shift)
