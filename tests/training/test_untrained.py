@@ -99,6 +99,23 @@ def test_what_cannot_be_drawn_anew_is_not_told(model: Callable[[], nn.Module]) -
     assert ss.find_lr(task, budget="0.5 runs", progress=False).rehearsals[-1].head_start == 0.0
 
 
+def test_a_loss_may_fail_at_drawn_weights_but_not_at_those_that_are_given() -> None:
+    model = trained()
+
+    def loss(model: nn.Module, batch: Any) -> torch.Tensor:
+        value = nn.functional.cross_entropy(model(batch[0]), batch[1])
+        if value > limit:
+            raise ArithmeticError("too large")
+        return value
+
+    limit = 1.5
+    assert untrained_loss(digits_task(model=model, loss=loss)) is None
+    task = digits_task(model=model, loss=loss)
+    limit = 0.0
+    with pytest.raises(ArithmeticError, match="too large"):
+        untrained_loss(task)
+
+
 def test_a_probe_tells_it_too_and_is_left_as_it_was() -> None:
     model = trained()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
