@@ -139,6 +139,7 @@ def test_a_rule_whose_noise_scale_cannot_be_had_has_no_answer() -> None:
     for task, word in ((few, "micro-batches"), (alike, "the same gradient")):
         found = ss.scale_lr(task, None, 1, "adascale", lr=0.1, progress=False)
         assert (found.status, found.lr, found.after) == ("no_answer", None, None)
+        assert found.why in str(found)
         assert word in found.why
 
 

@@ -119,7 +119,7 @@ class RateScaling(Result, frozen=True, kw_only=True, eq=False):
                 for row in self.regimes
             ]
         lines += [_condition(check) for check in self.checks]
-        if self.rule == "measured":  # a rule's reasons are those of its conditions
+        if self.rule == "measured" or self.lr is None:  # a rule's reasons are those of its conditions
             lines.append(self.why)
         lines += [*(f"warning: {warning}" for warning in self.warnings)]
         if self.cost.updates:
