@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ import stepsize as ss
 from stepsize.decide.rehearsal import Shape, rehearse
 from stepsize.training.probed import ProbeRun
 from stepsize.training.untrained import untrained_loss
-from tests.loops import held_out, same
+from tests.loops import plain, same
 from tests.tasks import digits, digits_task
 
 
@@ -117,25 +118,13 @@ def test_a_loss_may_fail_at_drawn_weights_but_not_at_those_that_are_given() -> N
 
 
 def test_a_probe_tells_it_too_and_is_left_as_it_was() -> None:
-    model = trained()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-
-    def step(batch: Any) -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(batch[0]), batch[1])
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    x, y, _, _ = digits()
-    batches = [(x[i : i + 32], y[i : i + 32]) for i in range(0, 320, 32)]
-    probe = ss.Probe(
-        step, [model], optimizer, evaluate=lambda b: nn.functional.cross_entropy(model(b[0]), b[1])
-    )
-    before = copy.deepcopy(model.state_dict()), torch.get_rng_state()
-    found = untrained_loss(ProbeRun(probe, batches, 40, held_out()))
-    assert found == pytest.approx(2.3, abs=0.1)
-    assert same([*before], [model.state_dict(), torch.get_rng_state()])
+    loop = plain()
+    loop.train(100)
+    before = loop.picture()
+    run = ProbeRun(loop.probe(), loop.batches, 40, loop.val)
+    assert untrained_loss(run) == pytest.approx(2.3, abs=0.1)
+    assert float(np.dot(run.evaluation.of_state()["loss"], run.evaluation.weights)) < 1.5
+    assert same(before, loop.picture())
 
 
 def test_it_goes_with_an_advice_into_its_file(tmp_path: Any) -> None:
